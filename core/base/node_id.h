@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// NodeId: what the kernel and in-process users call an inode: generation:32 | index:32.
+//
+// The index finds the slot without a table; the generation tells one life of the slot from the
+// next, so an id that outlived its inode is seen to be stale and is never followed. Generations
+// start at 1, so every id but the root's is at least 2^32; the root is 1, as FUSE demands.
+#pragma once
+
+#include <cstdint>
+
+namespace evenfs {
+
+class NodeId {
+ public:
+  constexpr NodeId() noexcept = default;
+  constexpr explicit NodeId(std::uint64_t raw) noexcept : raw_(raw) {}
+  constexpr NodeId(std::uint32_t index, std::uint32_t generation) noexcept
+      : raw_(index == kRootIndex ? kRootRaw
+                                 : (static_cast<std::uint64_t>(generation) << 32) | index) {}
+
+  static constexpr NodeId root() noexcept { return NodeId(kRootRaw); }
+
+  constexpr std::uint64_t raw() const noexcept { return raw_; }
+  constexpr std::uint32_t index() const noexcept { return static_cast<std::uint32_t>(raw_); }
+  // The root's slot is never reused: its generation is 1 for as long as the cache lives.
+  constexpr std::uint32_t generation() const noexcept {
+    return raw_ == kRootRaw ? 1 : static_cast<std::uint32_t>(raw_ >> 32);
+  }
+  constexpr bool is_root() const noexcept { return raw_ == kRootRaw; }
+  friend constexpr bool operator==(NodeId, NodeId) noexcept = default;
+
+  static constexpr std::uint32_t kRootIndex = 1;
+
+ private:
+  static constexpr std::uint64_t kRootRaw = 1;
+  std::uint64_t raw_ = 0;  // 0 is no id.
+};
+
+}  // namespace evenfs
