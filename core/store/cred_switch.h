@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Acting as the caller of a request, for one system call of one thread.
+//
+// Both guards change the calling thread alone (raw system calls: the C library's setters change
+// all threads) and restore it always. They must not be nested. A side effect of the kernel's: a
+// process that ever changed its fsuid is no longer dumpable (no core file, no ptrace by its user).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/base/attr.h"
+#include "core/base/result.h"
+
+namespace evenfs {
+
+// Makes new objects belong to the caller: sets fsuid and fsgid and keeps the capabilities, as the
+// permission was decided before, in the caller's own context. Keeping them needs the thread's
+// SECBIT_NO_SETUID_FIXUP, set once per thread; where it cannot be set (no CAP_SETPCAP) the
+// capabilities go with the uid, and the backing system checks the caller's rights once more, by
+// its ids without supplementary groups.
+class [[nodiscard]] CredSwitch {
+ public:
+  // Does nothing unless `enabled`.
+  CredSwitch(bool enabled, const Cred& cred) noexcept;
+  ~CredSwitch();
+  CredSwitch(const CredSwitch&) = delete;
+  CredSwitch& operator=(const CredSwitch&) = delete;
+
+  // EPERM when the ids could not be taken on (not mapped in this user namespace).
+  Status status() const noexcept { return ok_ ? Status() : Status(Errno(EPERM)); }
+
+  // True iff this process may take on other ids at all.
+  static bool works() noexcept;
+
+ private:
+  bool ok_ = true;
+  bool gid_changed_ = false;
+  bool uid_changed_ = false;
+  std::uint32_t old_gid_ = 0;
+  std::uint32_t old_uid_ = 0;
+};
+
+// Takes on the caller's ids, groups and lack of capabilities, so that the kernel decides what the
+// caller may, access control lists included. For asking, not for making.
+class [[nodiscard]] CredCheck {
+ public:
+  explicit CredCheck(const Cred& cred);
+  ~CredCheck();
+  CredCheck(const CredCheck&) = delete;
+  CredCheck& operator=(const CredCheck&) = delete;
+
+  // False: nothing was taken on, and the kernel's answer would be about us.
+  bool ok() const noexcept { return ok_; }
+
+ private:
+  bool ok_ = false;
+  bool groups_changed_ = false;
+  int old_bits_ = 0;
+  std::uint32_t old_gid_ = 0;
+  std::uint32_t old_uid_ = 0;
+  std::vector<std::uint32_t> old_groups_;
+};
+
+}  // namespace evenfs

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Local store: from a Node to a descriptor of the object that it means, or ESTALE.
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/store/local_store.h"
+
+namespace evenfs {
+
+using local::NodeKind;
+
+namespace {
+
+// The next names of `way` as one path that the kernel takes; they are removed from it.
+std::string next_path(std::vector<std::string>& names) {
+  std::string path = std::move(names.back());
+  names.pop_back();
+  while (!names.empty() && path.size() + 1 + names.back().size() < PATH_MAX) {
+    path.append("/").append(names.back());
+    names.pop_back();
+  }
+  return path;
+}
+
+// What a name that should be there says when it is gone or leads elsewhere now.
+Errno stale_if_gone(Errno error) {
+  const int code = error.code();
+  const bool gone = code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV;
+  return gone ? Errno(ESTALE) : error;
+}
+
+}  // namespace
+
+LocalStore::NamesShared LocalStore::names_shared(const Node& node) {
+  if (local::kind_of(node) != NodeKind::kNamed) return NamesShared();
+  return NamesShared(nodes_.names);
+}
+
+Result<FdCache::Ref> LocalStore::dir_fd(const Node& node) {
+  if (local::type_of(node) != S_IFDIR) return Errno(ENOTDIR);
+  if (local::same_node(node, root_node_)) return root_fd_;
+  if (FdCache::Ref cached = cache_.get(node); cached != nullptr) return cached;
+  Result<ObjectFd> fd = local::kind_of(node) == NodeKind::kNamed ? follow(node) : object_fd(node);
+  if (!fd) return fd.error();
+  if (fd->shared != nullptr) return fd->shared;
+  return cache_.put(node, std::move(fd->own));
+}
+
+Result<LocalStore::ObjectFd> LocalStore::object_fd(const Node& node) {
+  ObjectFd fd;
+  if (local::same_node(node, root_node_)) {
+    fd.shared = root_fd_;
+    return fd;
+  }
+  if (local::type_of(node) == S_IFDIR) fd.shared = cache_.get(node);
+  if (fd.shared != nullptr) return fd;
+  if (local::kind_of(node) == NodeKind::kNamed) return follow(node);
+  Result<UniqueFd> opened = open_by_handle(node, O_PATH);
+  if (!opened) return opened.error();
+  fd.own = std::move(opened).value();
+  return fd;
+}
+
+Result<UniqueFd> LocalStore::open_by_handle(const Node& node, int flags) {
+  if (local::kind_of(node) == NodeKind::kInline) {
+    const int mount = mounts_.descriptor(local::inline_mount(node));
+    const local::FileHandle handle = local::inline_handle(node);
+    return with_room([&] { return local::open_handle(mount, handle, flags); });
+  }
+  const auto& heap = local::pointed<HeapHandle>(node);
+  const int mount = mounts_.descriptor(heap.mount);
+  return with_room([&] { return local::open_handle(mount, heap.handle, flags); });
+}
+
+Result<LocalStore::ObjectFd> LocalStore::follow(const Node& node) {
+  Result<Way> way = nodes_.way_to(node);
+  if (!way) return way.error();
+  ObjectFd fd;
+  fd.shared = std::move(way->from);
+  if (fd.shared == nullptr) {
+    Result<FdCache::Ref> start = dir_fd(way->start);
+    nodes_.release(way->start);
+    if (!start) return start.error();
+    fd.shared = std::move(start).value();
+  }
+  if (way->names.empty()) return fd;
+  while (!way->names.empty()) {
+    const std::string path = next_path(way->names);
+    Result<UniqueFd> next =
+        with_room([&] { return local::open_beneath(fd.get(), path.c_str(), O_PATH, 0, true); });
+    if (!next) return stale_if_gone(next.error());
+    fd.own = std::move(next).value();
+    fd.shared = nullptr;
+  }
+  const Result<local::Seen> seen = local::look_at(fd.get(), true);
+  if (!seen) return seen.error();
+  const bool same = local::identity_of(*seen) == local::pointed<NamedNode>(node).identity;
+  if (!same) return Errno(ESTALE);
+  fd.seen = *seen;
+  return fd;
+}
+
+Result<UniqueFd> LocalStore::open_again(const Node& node, int flags) {
+  const NamesShared names = names_shared(node);
+  if (local::kind_of(node) != NodeKind::kNamed && !local::same_node(node, root_node_)) {
+    return open_by_handle(node, flags);
+  }
+  const Result<ObjectFd> fd = object_fd(node);
+  if (!fd) return fd.error();
+  return with_room([&] { return local::reopen(proc_fds_.get(), fd->get(), flags); });
+}
+
+}  // namespace evenfs

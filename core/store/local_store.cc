@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Local store: start and end, lookup. Opening is in local_open.cc, changes of names in
+// local_change.cc, making and opening files in local_create.cc, attributes in local_attr.cc.
+#include "core/store/local_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <utility>
+
+namespace evenfs {
+
+using local::NodeKind;
+
+namespace {
+
+// Steps upwards that lookup_parent takes to see that it is still below the root.
+constexpr int kDepthMax = 4096;
+
+bool may_have_acls(int fd) {
+  const local::FdName name(fd);
+  return ::getxattr(name.path(), "system.posix_acl_access", nullptr, 0) >= 0 ||
+         errno != EOPNOTSUPP;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
+                                                     const Options& options) {
+  UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return Errno::last();
+  UniqueFd proc_fds(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!proc_fds) return Errno::last();
+  std::unique_ptr<LocalStore> store(
+      new LocalStore(options, std::move(root), std::move(proc_fds)));
+  Result<UniqueFd> twin = local::open_beneath(store->root_fd_->get(), ".", O_PATH | O_DIRECTORY);
+  if (!twin) return twin.error();
+  const Result<Found> found = store->found(*twin, Node{}, std::string_view());
+  if (!found) return found.error();
+  store->root_identity_ = found->identity;
+  store->root_node_ = found->node;
+  store->caps_.has_handles = local::kind_of(found->node) != NodeKind::kNamed;
+  return store;
+}
+
+LocalStore::LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds)
+    : options_(options),
+      proc_fds_(std::move(proc_fds)),
+      root_fd_(std::make_shared<const UniqueFd>(std::move(root))),
+      cache_(options.cached_descriptors),
+      nodes_(cache_) {
+  caps_.name = "local";
+  caps_.has_acls = may_have_acls(root_fd_->get());
+  caps_.switches_cred = options.switch_cred && CredSwitch::works();
+}
+
+LocalStore::~LocalStore() { nodes_.release(root_node_); }
+
+StoreStats LocalStore::stats() const {
+  StoreStats stats;
+  stats.cached_descriptors = cache_.size();
+  stats.pinned_descriptors = nodes_.pinned() + mounts_.descriptors() + 2;  // Root, /proc/self/fd.
+  stats.node_bytes = nodes_.bytes();
+  return stats;
+}
+
+Result<Found> LocalStore::root() {
+  const Result<local::Seen> seen = local::look_at(root_fd_->get(), false);
+  if (!seen) return seen.error();
+  nodes_.retain(root_node_);
+  return Found{root_node_, root_identity_, local::attr_of(seen->stat)};
+}
+
+void LocalStore::release(const Node& node) noexcept { nodes_.release(node); }
+
+Result<Found> LocalStore::found(UniqueFd& fd, const Node& dir, std::string_view name) {
+  const Result<local::Seen> seen = local::look_at(fd.get(), true);
+  if (!seen) return seen.error();
+  Found found;
+  found.identity = local::identity_of(*seen);
+  found.attr = local::attr_of(seen->stat);
+  std::optional<std::uint16_t> mount;
+  if (options_.use_handles) mount = mounts_.index_of(*seen, fd.get(), proc_fds_.get());
+  if (!mount.has_value()) {
+    found.node = nodes_.named_node(found.identity, found.attr.mode, dir, name, fd);
+  } else if (local::fits_inline(seen->handle)) {
+    found.node = local::inline_node(seen->handle, found.attr.mode, *mount);
+  } else {
+    found.node = nodes_.heap_node(seen->handle, found.attr.mode, *mount);
+  }
+  return found;
+}
+
+Result<Found> LocalStore::lookup_in(const FdCache::Ref& dir_descriptor, const Node& dir,
+                                    NameRef name) {
+  Result<UniqueFd> fd = child_fd(dir_descriptor, name);
+  if (!fd) return fd.error();
+  return found(*fd, dir, name.view());
+}
+
+Result<Found> LocalStore::lookup(const Node& dir, NameRef name) {
+  const NamesShared names = names_shared(dir);
+  const Result<FdCache::Ref> fd = dir_fd(dir);
+  if (!fd) return fd.error();
+  return lookup_in(*fd, dir, name);
+}
+
+// ".." of a directory that somebody moved out of the root would lead outside, and RESOLVE_BENEATH
+// does not allow ".." at all; so the way up is walked until the root is met.
+Result<Found> LocalStore::lookup_parent(const Node& dir) {
+  if (local::same_node(dir, root_node_)) return root();
+  const NamesShared names = names_shared(dir);
+  const Result<FdCache::Ref> fd = dir_fd(dir);
+  if (!fd) return fd.error();
+  Result<UniqueFd> parent = with_room([&] { return local::open_parent((*fd)->get()); });
+  if (!parent) return parent.error();
+
+  UniqueFd above;
+  Identity below;
+  for (int depth = 0; depth < kDepthMax; ++depth) {
+    const int at = above ? above.get() : parent->get();
+    const Result<local::Seen> seen = local::look_at(at, true);
+    if (!seen) return seen.error();
+    const Identity identity = local::identity_of(*seen);
+    if (identity == root_identity_) {
+      if (!above) return root();
+      return found(*parent, Node{}, std::string_view());
+    }
+    if (identity == below) return Errno(ESTALE);  // The top of everything: we were outside.
+    below = identity;
+    Result<UniqueFd> next = with_room([&] { return local::open_parent(at); });
+    if (!next) return next.error();
+    above = std::move(next).value();
+  }
+  return Errno(ESTALE);
+}
+
+}  // namespace evenfs

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// LocalStore: a directory of this machine and all below it, mounts included.
+//
+// No descriptor is kept for an object. Where the file system gives out file handles and we may
+// open them (CAP_DAC_READ_SEARCH), a Node is the handle; elsewhere it leads to a NamedNode, which
+// remembers a parent and a name. In both cases the object that is reached is the one that was
+// looked up or the answer is ESTALE, never another object.
+//
+// Nothing above the root is reached: every step is one component, opened beneath its directory
+// and never through a symbolic link. A handle, though, opens its object wherever it is: what
+// others move out of the root while we hold a Node stays reachable by that Node, as for anybody
+// who had it open.
+//
+// Descriptors: the directory cache (Options::cached_descriptors), at most 12 mounts, the root and
+// /proc/self/fd, those pinned by unlinked objects that only a name could reach, what is open, and
+// two or three for each call that is being made. When the process has none left, the cache is
+// emptied and the call tried once more. All are close-on-exec.
+//
+// The process's umask applies to what is made here: whoever owns the process clears it.
+//
+// Limits: an object that was unlinked and is not open is ESTALE by its handle. Extended
+// attributes and changes of mode need /proc. Renames through another path while a NamedNode is
+// unknown by its new name make it ESTALE until it is looked up again.
+//
+// Threading: any function from any thread. With handles there is no lock but the cache's.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+
+#include "core/store/cred_switch.h"
+#include "core/store/fd_cache.h"
+#include "core/store/local_node.h"
+#include "core/store/mount_table.h"
+#include "core/store/node_table.h"
+#include "core/store/store.h"
+
+namespace evenfs {
+
+class LocalStore final : public Store {
+ public:
+  struct Options {
+    std::size_t cached_descriptors = 32;
+    bool use_handles = true;   // False: reach everything by name, as where we may not open handles.
+    bool switch_cred = false;  // New objects are made as the caller; needs a process of root.
+  };
+
+  // Errors: those of opening `path` as a directory, ENOSYS without openat2 (Linux 5.6), and
+  // those of opening /proc/self/fd.
+  static Result<std::unique_ptr<LocalStore>> open(const std::string& path,
+                                                  const Options& options);
+  ~LocalStore() override;
+  LocalStore(const LocalStore&) = delete;
+  LocalStore& operator=(const LocalStore&) = delete;
+
+  const StoreCaps& caps() const noexcept override { return caps_; }
+  StoreStats stats() const override;
+
+  Result<Found> root() override;
+  void release(const Node& node) noexcept override;
+  Result<Found> lookup(const Node& dir, NameRef name) override;
+  Result<Found> lookup_parent(const Node& dir) override;
+
+  Result<Attr> getattr(const Node& node, File* file) override;
+  Result<Attr> setattr(const Node& node, const SetAttr& change, File* file) override;
+  Status access(const Node& node, const Cred& cred, int mask) override;
+  Result<std::string> readlink(const Node& node) override;
+
+  Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
+                      const Cred& cred) override;
+  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,
+                      const Cred& cred) override;
+  Result<Found> symlink(const Node& dir, NameRef name, const char* target,
+                        const Cred& cred) override;
+  Result<Attr> link(const Node& node, const Node& new_dir, NameRef new_name) override;
+  Status unlink(const Node& dir, NameRef name) override;
+  Status rmdir(const Node& dir, NameRef name) override;
+  Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
+                RenameMode mode) override;
+
+  Result<std::unique_ptr<File>> open(const Node& node, int flags) override;
+  Result<Created> create(const Node& dir, NameRef name, std::uint32_t mode, int flags,
+                         const Cred& cred) override;
+  Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
+                          const Cred& cred) override;
+  Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
+
+  Result<struct statvfs> statfs(const Node& node) override;
+  Result<std::size_t> getxattr(const Node& node, const char* name,
+                               std::span<std::byte> into) override;
+  Result<std::size_t> listxattr(const Node& node, std::span<char> into) override;
+  Status setxattr(const Node& node, const char* name, std::span<const std::byte> value,
+                  int flags) override;
+  Status removexattr(const Node& node, const char* name) override;
+
+ private:
+  // An O_PATH descriptor of an object: its own, or one shared with the cache. `seen` is set when
+  // the object had to be looked at anyway.
+  struct ObjectFd {
+    FdCache::Ref shared;
+    UniqueFd own;
+    std::optional<local::Seen> seen;
+    int get() const noexcept { return shared != nullptr ? shared->get() : own.get(); }
+  };
+  // Names stay as they are while it lives, where names matter for `node`.
+  using NamesShared = std::shared_lock<std::shared_mutex>;
+  using NamesExclusive = std::unique_lock<std::shared_mutex>;
+
+  LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds);
+
+  // --- local_open.cc: from a Node to a descriptor. The callers hold `names` where it matters.
+  NamesShared names_shared(const Node& node);
+  Result<FdCache::Ref> dir_fd(const Node& node);  // ENOTDIR for anything else; is cached.
+  Result<ObjectFd> object_fd(const Node& node);
+  Result<ObjectFd> follow(const Node& node);      // REQUIRES: a named node.
+  Result<UniqueFd> open_by_handle(const Node& node, int flags);
+  Result<UniqueFd> open_again(const Node& node, int flags);  // Not O_PATH: for reading, writing.
+  // Calls `open`; when it fails for want of descriptors, empties the cache and calls it again.
+  template <class Open>
+  auto with_room(Open open) -> decltype(open()) {
+    auto result = open();
+    if (result.ok() || (result.error() != Errno(EMFILE) && result.error() != Errno(ENFILE))) {
+      return result;
+    }
+    cache_.clear();
+    return open();
+  }
+
+  // Makes a Node of what `fd` was just opened as: `name` in `dir`, or something without a name.
+  // `fd` is an O_PATH descriptor where the object is a directory or has no name; it may be taken.
+  Result<Found> found(UniqueFd& fd, const Node& dir, std::string_view name);
+  Result<Found> lookup_in(const FdCache::Ref& dir_descriptor, const Node& dir, NameRef name);
+
+  // --- local_change.cc.
+  Result<Found> made(const FdCache::Ref& dir_descriptor, const Node& dir, NameRef name,
+                     std::uint32_t type);
+  Status remove(const Node& dir, NameRef name, int flags);
+  Result<UniqueFd> child_fd(const FdCache::Ref& dir_descriptor, NameRef name);
+  Status rename_named(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
+                      RenameMode mode);
+
+  // --- local_create.cc.
+  Result<Created> open_existing(const Node& dir, NameRef name, int flags, const Cred& cred);
+
+  // --- local_attr.cc.
+  Status change_size(const Node& node, std::uint64_t size, File* file);
+  Status change_owner_and_mode(int fd, const SetAttr& change);
+  // Calls `call` with a path that means the object, for system calls that want one.
+  template <class Call>
+  auto with_path(const Node& node, Call call) -> decltype(call(""));
+
+  const Options options_;
+  StoreCaps caps_;
+  const UniqueFd proc_fds_;
+  FdCache::Ref root_fd_;
+  Node root_node_;
+  Identity root_identity_;
+  FdCache cache_;
+  MountTable mounts_;
+  NodeTable nodes_;
+};
+
+}  // namespace evenfs

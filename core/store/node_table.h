@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// NodeTable: what the local store's Nodes point to, where the 16 bytes themselves are not enough.
+//
+// HeapHandle  a file handle longer than 12 bytes. One for each Node handed out.
+// NamedNode   an object that handles cannot reach: its parent and a name in it. One for each
+//             object (found by identity), however many Nodes of it are out. It is only a way to
+//             the object: who follows it must compare the identity at its end. When the name
+//             goes while Nodes are out, a descriptor is pinned instead.
+//
+// Threading: any function from any thread. `names` is held shared while a way is followed or
+// found, and exclusively across a system call that changes names; then a way that was valid
+// stays so until the descriptor is open. Order: names, mutex_, the descriptor cache's mutex.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/intrusive/unordered_set.hpp>
+
+#include "core/store/fd_cache.h"
+#include "core/store/local_node.h"
+
+namespace evenfs {
+
+struct HeapHandle {
+  std::atomic<std::uint64_t> refs{1};
+  std::uint16_t mount = 0;
+  local::FileHandle handle;
+};
+
+struct NamedNode : boost::intrusive::unordered_set_base_hook<> {
+  // Constant.
+  Identity identity;
+  std::uint32_t type = 0;  // As in st_mode.
+  // Protected by NodeTable::mutex_.
+  std::uint64_t refs = 0;
+  Node parent;             // Counted. None for the root and for what has no name.
+  std::string name;        // Empty: no name is known.
+  FdCache::Ref pinned;     // Set where there is no name.
+};
+
+// The names that lead to an object, from a descriptor or a Node that is reached without names.
+struct Way {
+  FdCache::Ref from;                // Either this
+  Node start;                       // or this; the receiver gives it back.
+  std::vector<std::string> names;   // The last one first. None: `from` is the object itself.
+};
+
+class NodeTable {
+ public:
+  explicit NodeTable(FdCache& cache);
+  ~NodeTable();
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
+
+  std::shared_mutex names;
+
+  Node heap_node(const local::FileHandle& handle, std::uint32_t mode, std::uint16_t mount);
+  // The Node of `identity`, which was just seen as `name` in `parent`. An empty `name` means that
+  // it has none. `fd`, an O_PATH descriptor of it, is taken where it must be pinned.
+  Node named_node(const Identity& identity, std::uint32_t mode, const Node& parent,
+                  std::string_view name, UniqueFd& fd);
+
+  void retain(const Node& node) noexcept;
+  void release(Node node) noexcept;
+
+  // ESTALE where no way is known.
+  Result<Way> way_to(const Node& node);
+
+  // With `names` held exclusively. `name` in `dir`, of the object `identity`, was removed.
+  void name_removed(const Identity& identity, const Node& dir, std::string_view name,
+                    UniqueFd fd);
+  // With `names` held exclusively, or the new name's creation still going on. The object is now
+  // `new_name` in `new_dir`; if it was known by another name than `name` in `dir`, that is kept.
+  void name_moved(const Identity& identity, const Node& dir, std::string_view name,
+                  const Node& new_dir, std::string_view new_name, UniqueFd fd);
+  // A nameless object got its first name.
+  void name_given(const Node& node, const Node& dir, std::string_view name);
+
+  std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  std::uint64_t pinned() const noexcept { return pinned_.load(std::memory_order_relaxed); }
+
+ private:
+  struct KeyOf {
+    using type = Identity;
+    const Identity& operator()(const NamedNode& node) const noexcept { return node.identity; }
+  };
+  struct Hash {
+    std::size_t operator()(const Identity& identity) const noexcept;
+  };
+  using Table = boost::intrusive::unordered_set<
+      NamedNode, boost::intrusive::key_of_value<KeyOf>, boost::intrusive::hash<Hash>,
+      boost::intrusive::power_2_buckets<true>>;
+
+  static Node node_of(NamedNode& named) noexcept;
+  // All of these: with mutex_ held.
+  void retain_locked(const Node& node) noexcept;
+  bool is_known_as(const NamedNode& named, const Node& dir, std::string_view name) const noexcept;
+  bool is_above(const NamedNode& named, const Node& dir) const noexcept;
+  // Returns the parent that was given up, for release() with the mutex released.
+  [[nodiscard]] Node set_name(NamedNode& named, const Node& dir, std::string_view name,
+                              UniqueFd& fd);
+  [[nodiscard]] Node pin(NamedNode& named, UniqueFd& fd);
+  void unpin(NamedNode& named) noexcept;
+  void grow();
+  void count_bytes(const NamedNode& named, bool add) noexcept;
+
+  FdCache& cache_;
+  std::atomic<std::uint64_t> bytes_{0};
+  std::atomic<std::uint64_t> pinned_{0};
+
+  mutable std::mutex mutex_;
+  // Protected by mutex_, as are the NamedNodes.
+  std::vector<Table::bucket_type> buckets_;
+  std::optional<Table> table_;
+};
+
+}  // namespace evenfs

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// HookedStore: a store that passes everything on to another, and lets a test step in between: before
+// an operation (it may fail it), or after it, when the store has answered and the cache has not
+// heard it yet. That gap is where a cache without leases goes wrong.
+//
+// A hook is called once and is forgotten before it runs, so it may use the cache itself.
+// release() is only counted: it may be called with a cache lock held.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "core/store/store.h"
+
+namespace evenfs::test {
+
+class HookedStore final : public Store {
+ public:
+  using Before = std::function<Status()>;
+  using After = std::function<void()>;
+
+  explicit HookedStore(Store& behind) : behind_(behind) {}
+
+  // The next `operation` ("lookup", "rename", ...) calls `hook` first; an error is its answer.
+  void before(std::string operation, Before hook) {
+    const std::lock_guard lock(mutex_);
+    before_[std::move(operation)] = std::move(hook);
+  }
+  // The next `operation` calls `hook` when the store behind has answered.
+  void after(std::string operation, After hook) {
+    const std::lock_guard lock(mutex_);
+    after_[std::move(operation)] = std::move(hook);
+  }
+  void fail(std::string operation, int error) {
+    before(std::move(operation), [error] { return Status(Errno(error)); });
+  }
+  std::uint64_t calls(const std::string& operation) const {
+    const std::lock_guard lock(mutex_);
+    const auto at = calls_.find(operation);
+    return at == calls_.end() ? 0 : at->second;
+  }
+  // Hooks that were set and not called: a test whose hook never ran proves nothing.
+  std::size_t hooks_left() const {
+    const std::lock_guard lock(mutex_);
+    return before_.size() + after_.size();
+  }
+  std::uint64_t releases() const { return releases_.load(); }
+
+  const StoreCaps& caps() const noexcept override { return behind_.caps(); }
+  StoreStats stats() const override { return behind_.stats(); }
+  Result<Found> root() override {
+    return around("root", [&] { return behind_.root(); });
+  }
+  void release(const Node& node) noexcept override {
+    releases_.fetch_add(1);
+    behind_.release(node);
+  }
+  Result<Found> lookup(const Node& dir, NameRef name) override {
+    return around("lookup", [&] { return behind_.lookup(dir, name); });
+  }
+  Result<Found> lookup_parent(const Node& dir) override {
+    return around("lookup_parent", [&] { return behind_.lookup_parent(dir); });
+  }
+  Result<Attr> getattr(const Node& node, File* file) override {
+    return around("getattr", [&] { return behind_.getattr(node, file); });
+  }
+  Result<Attr> setattr(const Node& node, const SetAttr& change, File* file) override {
+    return around("setattr", [&] { return behind_.setattr(node, change, file); });
+  }
+  Status access(const Node& node, const Cred& cred, int mask) override {
+    return around("access", [&] { return behind_.access(node, cred, mask); });
+  }
+  Result<std::string> readlink(const Node& node) override {
+    return around("readlink", [&] { return behind_.readlink(node); });
+  }
+  Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
+                      const Cred& cred) override {
+    return around("mknod", [&] { return behind_.mknod(dir, name, mode, rdev, cred); });
+  }
+  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,
+                      const Cred& cred) override {
+    return around("mkdir", [&] { return behind_.mkdir(dir, name, mode, cred); });
+  }
+  Result<Found> symlink(const Node& dir, NameRef name, const char* target,
+                        const Cred& cred) override {
+    return around("symlink", [&] { return behind_.symlink(dir, name, target, cred); });
+  }
+  Result<Attr> link(const Node& node, const Node& new_dir, NameRef new_name) override {
+    return around("link", [&] { return behind_.link(node, new_dir, new_name); });
+  }
+  Status unlink(const Node& dir, NameRef name) override {
+    return around("unlink", [&] { return behind_.unlink(dir, name); });
+  }
+  Status rmdir(const Node& dir, NameRef name) override {
+    return around("rmdir", [&] { return behind_.rmdir(dir, name); });
+  }
+  Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
+                RenameMode mode) override {
+    return around("rename", [&] { return behind_.rename(dir, name, new_dir, new_name, mode); });
+  }
+  Result<std::unique_ptr<File>> open(const Node& node, int flags) override {
+    return around("open", [&] { return behind_.open(node, flags); });
+  }
+  Result<Created> create(const Node& dir, NameRef name, std::uint32_t mode, int flags,
+                         const Cred& cred) override {
+    return around("create", [&] { return behind_.create(dir, name, mode, flags, cred); });
+  }
+  Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
+                          const Cred& cred) override {
+    return around("tmpfile", [&] { return behind_.tmpfile(dir, mode, flags, cred); });
+  }
+  Result<std::unique_ptr<Directory>> opendir(const Node& node) override {
+    return around("opendir", [&] { return behind_.opendir(node); });
+  }
+  Result<struct statvfs> statfs(const Node& node) override {
+    return around("statfs", [&] { return behind_.statfs(node); });
+  }
+  Result<std::size_t> getxattr(const Node& node, const char* name,
+                               std::span<std::byte> into) override {
+    return around("getxattr", [&] { return behind_.getxattr(node, name, into); });
+  }
+  Result<std::size_t> listxattr(const Node& node, std::span<char> into) override {
+    return around("listxattr", [&] { return behind_.listxattr(node, into); });
+  }
+  Status setxattr(const Node& node, const char* name, std::span<const std::byte> value,
+                  int flags) override {
+    return around("setxattr", [&] { return behind_.setxattr(node, name, value, flags); });
+  }
+  Status removexattr(const Node& node, const char* name) override {
+    return around("removexattr", [&] { return behind_.removexattr(node, name); });
+  }
+
+ private:
+  template <class Hook>
+  Hook take(std::map<std::string, Hook>& hooks, const std::string& operation) {
+    const std::lock_guard lock(mutex_);
+    const auto node = hooks.extract(operation);
+    return node ? std::move(node.mapped()) : Hook();
+  }
+  template <class Call>
+  auto around(const std::string& operation, Call call) -> decltype(call()) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++calls_[operation];
+    }
+    if (const Before hook = take(before_, operation)) {
+      if (const Status status = hook(); !status) return status.error();
+    }
+    auto answer = call();
+    if (const After hook = take(after_, operation)) hook();
+    return answer;
+  }
+
+  Store& behind_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Before> before_;          // Under mutex_, as the two below.
+  std::map<std::string, After> after_;
+  std::map<std::string, std::uint64_t> calls_;
+  std::atomic<std::uint64_t> releases_{0};
+};
+
+}  // namespace evenfs::test
