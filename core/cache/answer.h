@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// BasicCache, what answers: the lock-free path first, then the store, whose answer is cached if
+// nothing changed while it was given (the lease). Included by basic_cache.h.
+//
+// A lease is a count sampled before the store is asked: aseq for attributes, the directory's cseq
+// for a name. Whoever changes the object makes it odd before the store is told. So an unchanged,
+// even count means that what the store said is still so. A lost lease costs caching, never truth:
+// the caller gets what the store said during the call.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <climits>
+
+#include "core/cache/basic_cache.h"
+
+namespace evenfs {
+
+// The answer is filled in where the caller will find it: copying it once more would cost as much
+// as finding it.
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::answer_lookup(Worker& me, NodeId dir, NameRef name,
+                                                Count count) {
+  Result<Entry> answer(std::in_place);
+  const Outcome outcome = fast_.lookup(dir, name, count, *answer);
+  if (outcome == Outcome::kHit) [[likely]] {
+    me.count(Counter::kLookupHit);
+  } else if (outcome == Outcome::kNegative) {
+    me.count(Counter::kLookupNegative);
+    answer = Errno(ENOENT);
+  } else {
+    me.count(fallback_counter(outcome));
+    if (count == Count::kYes && answer->id != NodeId()) drop_refs(answer->id.index(), 0);
+    answer = ask_lookup(me, dir, name, count == Count::kYes ? 1 : 0);
+  }
+  return answer;
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::ask_lookup(Worker& me, NodeId dir, NameRef name,
+                                             std::uint64_t lookups) {
+  Result<Pin> dir_pin = pin(dir);
+  if (!dir_pin) return dir_pin.error();
+  Result<Pin> child = resolve(me, *dir_pin, name, nullptr);
+  if (!child) return child.error();
+  // The name is known and the child pinned; its attributes come from the cache or the store.
+  Result<Attr> attr = attr_of(me, *child);
+  if (!attr && attr.error() == Errno(ESTALE)) {
+    // Replaced behind our back. Ask for the name itself, once.
+    invalidate_name(me, dir, name);
+    Attr fresh;
+    child = resolve(me, *dir_pin, name, &fresh);
+    if (!child) return child.error();
+    attr = fresh;
+  }
+  if (!attr) return attr.error();
+  if (lookups != 0) {
+    core_.slots.inode_priv(child->id().index()).refs.fetch_add(lookups, std::memory_order_relaxed);
+  }
+  return Entry{child->id(), *attr};
+}
+
+template <LockingPolicy Policy>
+Result<Cache::Pin> BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name,
+                                               Attr* attr) {
+  DentrySeen seen;
+  if (attr == nullptr) {
+    const Outcome held = fast_.hold(dir.id(), name, kPinUnit, seen);
+    if (held == Outcome::kNegative) return Errno(ENOENT);
+    if (held == Outcome::kHit) return pinned(seen.child);
+  }
+  const Stamp content = core_.slots.inode(dir.id().index()).cseq.sample();
+  const std::optional<Stamp> lease =
+      stamp_is_stable(content) ? std::optional(content) : std::nullopt;
+  const auto ticket = inodes_.ticket();
+  const std::uint64_t until = core_.until();
+  me.count(Counter::kLookupLocked);
+  Result<Found> found = core_.store.lookup(dir.node(), name);
+  if (!found) {
+    if (found.error() == Errno(ENOENT) && lease) cache_negative(me, dir.id(), name, lease, until);
+    return found.error();
+  }
+  if (attr != nullptr) *attr = found->attr;
+  const Result<NodeId> id = adopt(me, *found, ticket, until, kPinUnit);
+  if (!id) return id.error();
+  Pin child = pinned(id->index());
+  if (lease) cache_name(me, dir.id(), name, *id, lease, until);
+  return child;
+}
+
+template <LockingPolicy Policy>
+Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
+                                         typename InodeTable<Policy>::Ticket ticket,
+                                         std::uint64_t until, std::uint64_t refs) {
+  std::uint32_t index = inodes_.find(found.identity, refs);
+  if (index == 0) {
+    const std::uint32_t slot = take_inode_slot(me);
+    if (slot == 0) {
+      core_.store.release(found.node);
+      return Errno(ENOMEM);
+    }
+    index = inodes_.enter(slot, found, ticket, until, refs);
+    if (index == slot) {
+      me.count(Counter::kInodeCreated);
+      return id_of(index);
+    }
+    core_.slots.free_inode(slot);
+  }
+  core_.store.release(found.node);  // The inode has a node of its own.
+  return id_of(index);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child,
+                                    std::optional<Stamp> lease, std::uint64_t until) {
+  if (dentries_.confirm(dir.index(), name, child.index(), lease, until)) return;
+  const std::uint32_t slot = take_dentry_slot(me);
+  if (slot == 0) return;
+  const auto stamp = dentries_.insert(slot, dir.index(), name, child.index(), lease, until);
+  me.count(stamp ? Counter::kDentryInserted : Counter::kDentryLeaseLost);
+  if (!stamp || !S_ISDIR(core_.slots.inode(child.index()).mode.load(std::memory_order_relaxed))) {
+    return;
+  }
+  // A directory's only name tells its parent. A rename that came in between killed the dentry
+  // first and sets the parent after us.
+  const auto inode = core_.lock_inode(child.index());
+  if (core_.slots.dentry(slot).seq.sample() != *stamp) return;
+  if (inode.pub().parent_index.load(std::memory_order_relaxed) == dir.index() &&
+      inode.pub().parent_generation.load(std::memory_order_relaxed) == dir.generation()) {
+    return;
+  }
+  InodeSection(inode, Fields::kWalk).set_parent(dir.index(), dir.generation());
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::cache_negative(Worker& me, NodeId dir, NameRef name,
+                                        std::optional<Stamp> lease, std::uint64_t until) {
+  if (dentries_.confirm(dir.index(), name, 0, lease, until)) return;
+  if (evictor_.too_many_negatives()) evictor_.trim_negatives(me);
+  if (evictor_.too_many_negatives()) return;
+  const std::uint32_t slot = take_dentry_slot(me);
+  if (slot == 0) return;
+  const auto stamp = dentries_.insert(slot, dir.index(), name, 0, lease, until);
+  me.count(stamp ? Counter::kNegativeInserted : Counter::kDentryLeaseLost);
+}
+
+template <LockingPolicy Policy>
+Result<Attr> BasicCache<Policy>::getattr(Worker& me, NodeId id, File* file) {
+  Result<Attr> answer(std::in_place);
+  const Outcome outcome = fast_.getattr(id, *answer);
+  if (outcome == Outcome::kHit) [[likely]] {
+    me.count(Counter::kGetattrHit);
+    return answer;
+  }
+  me.count(fallback_counter(outcome));
+  if (const Result<Pin> held = pin(id)) {
+    answer = ask_getattr(me, *held, file);
+  } else {
+    answer = held.error();
+  }
+  return answer;
+}
+
+template <LockingPolicy Policy>
+Result<Attr> BasicCache<Policy>::ask_getattr(Worker& me, const Pin& held, File* file) {
+  const Stamp before = core_.slots.inode(held.id().index()).aseq.sample();
+  const std::uint64_t until = core_.until();
+  me.count(Counter::kGetattrLocked);
+  Result<Attr> told = core_.store.getattr(held.node(), file);
+  if (!told) return told.error() == Errno(ENOENT) ? Errno(ESTALE) : told.error();
+  const bool kept = stamp_is_stable(before) && publish(held.id(), *told, before, until);
+  me.count(kept ? Counter::kFillPublished : Counter::kFillLost);
+  return told;
+}
+
+// Part of a lookup or a walk, which has been counted as such.
+template <LockingPolicy Policy>
+Result<Attr> BasicCache<Policy>::attr_of(Worker& me, const Pin& held) {
+  Attr attr;
+  if (fast_.getattr(held.id(), attr) == Outcome::kHit) return attr;
+  return ask_getattr(me, held, nullptr);
+}
+
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std::uint64_t until) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const auto inode = core_.lock_inode(id.index());
+  const InodePub& pub = inode.pub();
+  if (!pub.aseq.same(before)) return false;
+  const bool walk_same = pub.mode.load(kRelaxed) == attr.mode &&
+                         pub.uid.load(kRelaxed) == attr.uid && pub.gid.load(kRelaxed) == attr.gid &&
+                         // An ACL may have come or gone; that shows in the change time.
+                         (!core_.store.caps().has_acls ||
+                          (pub.ctime_sec.load(kRelaxed) == attr.ctime.sec &&
+                           pub.ctime_nsec.load(kRelaxed) == attr.ctime.nsec));
+  InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
+  section.set_stat(attr, until);
+  if (walk_same) {
+    section.confirm_walk(until);
+  } else {
+    section.set_owner_and_mode(attr, until);
+    section.set_no_acl(false);
+  }
+  return true;
+}
+
+template <LockingPolicy Policy>
+Result<std::string> BasicCache<Policy>::readlink(Worker& me, NodeId id) {
+  char target[PATH_MAX];
+  std::uint32_t length = 0;
+  const Outcome outcome = fast_.readlink(id, target, sizeof target, length);
+  if (outcome == Outcome::kHit) {
+    me.count(Counter::kReadlinkHit);
+    return std::string(target, length);
+  }
+  me.count(fallback_counter(outcome));
+  const Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  me.count(Counter::kReadlinkLocked);
+  Result<std::string> told = core_.store.readlink(held->node());
+  if (told && !told->empty()) remember_link(id, *told);
+  return told;
+}
+
+// A link's target never changes while its inode lives, so it needs no lease and no section.
+template <LockingPolicy Policy>
+void BasicCache<Policy>::remember_link(NodeId id, std::string_view target) {
+  const std::uint32_t cells = make_string(core_.slots, target);
+  {
+    const auto inode = core_.lock_inode(id.index());
+    if (inode.pub().link_cell.load(std::memory_order_relaxed) == 0) {
+      // [MO-5] release, pairs with the acquire in FastPath::readlink.
+      inode.pub().link_cell.store(cells, std::memory_order_release);
+      return;
+    }
+  }
+  free_string(core_.slots, cells);
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::lookup(Worker& me, NodeId dir, NameRef name) {
+  return answer_lookup(me, dir, name, Count::kYes);
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::peek(Worker& me, NodeId dir, NameRef name) {
+  return answer_lookup(me, dir, name, Count::kNo);
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::lookup_self(Worker& me, NodeId dir) {
+  const Result<Pin> held = pin(dir);
+  if (!held) return held.error();
+  const Result<Attr> attr = attr_of(me, *held);
+  if (!attr) return attr.error();
+  core_.slots.inode_priv(dir.index()).refs.fetch_add(1, std::memory_order_relaxed);
+  return Entry{dir, *attr};
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::lookup_parent(Worker& me, NodeId dir) {
+  if (dir.is_root()) return lookup_self(me, dir);
+  const Result<Pin> held = pin(dir);
+  if (!held) return held.error();
+  const auto ticket = inodes_.ticket();
+  const std::uint64_t until = core_.until();
+  me.count(Counter::kLookupLocked);
+  const Result<Found> found = core_.store.lookup_parent(held->node());
+  if (!found) return found.error();
+  const Result<NodeId> id = adopt(me, *found, ticket, until, 1);
+  if (!id) return id.error();
+  return Entry{*id, found->attr};
+}
+
+template <LockingPolicy Policy>
+Status BasicCache<Policy>::access(Worker&, NodeId id, const Cred& cred, int mask) {
+  const Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  return core_.store.access(held->node(), cred, mask);
+}
+
+}  // namespace evenfs

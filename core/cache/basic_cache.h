@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// BasicCache<Policy>: the cache of cache.h over one locking policy. This file is the table of
+// contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h.
+#pragma once
+
+#include <mutex>
+
+#include "core/cache/eviction.h"
+#include "core/cache/fast_path.h"
+
+namespace evenfs {
+
+template <LockingPolicy Policy>
+class BasicCache final : public Cache {
+ public:
+  static Result<std::unique_ptr<BasicCache>> create(Store& store, const CacheOptions& options);
+  ~BasicCache() override;
+
+  Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) override;
+  Result<Entry> lookup_self(Worker& me, NodeId dir) override;
+  Result<Entry> lookup_parent(Worker& me, NodeId dir) override;
+  void forget(Worker& me, NodeId id, std::uint64_t n) override;
+  Result<Entry> peek(Worker& me, NodeId dir, NameRef name) override;
+  Result<Entry> walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
+                     bool follow) override;
+  Result<Attr> getattr(Worker& me, NodeId id, File* file) override;
+  Result<std::string> readlink(Worker& me, NodeId id) override;
+  Status access(Worker& me, NodeId id, const Cred& cred, int mask) override;
+
+  Result<Entry> mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                      std::uint64_t rdev, const Cred& cred) override;
+  Result<Entry> mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                      const Cred& cred) override;
+  Result<Entry> symlink(Worker& me, NodeId dir, NameRef name, const char* target,
+                        const Cred& cred) override;
+  Result<Entry> link(Worker& me, NodeId id, NodeId new_dir, NameRef new_name) override;
+  Result<Opened> create(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
+                        const Cred& cred) override;
+  Result<Opened> tmpfile(Worker& me, NodeId dir, std::uint32_t mode, int flags,
+                         const Cred& cred) override;
+  Status unlink(Worker& me, NodeId dir, NameRef name) override;
+  Status rmdir(Worker& me, NodeId dir, NameRef name) override;
+  Status rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir, NameRef new_name,
+                RenameMode mode) override;
+  Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) override;
+  Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) override;
+
+  Result<Pin> pin(NodeId id) override;
+  Result<Change> begin_change(NodeId id, Fields fields) override;
+  void invalidate(NodeId id) override;
+  void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
+  void set_tick(std::uint64_t tick) noexcept override {
+    core_.tick.store(tick, std::memory_order_relaxed);
+  }
+  void drop_unused(Worker& me) override { evictor_.drop_unused(me); }
+  CacheStats stats() const override;
+  Locking locking() const noexcept override { return Policy::kLocking; }
+  Store& store() noexcept override { return core_.store; }
+
+  // The lock-free paths themselves, for in-process users who go elsewhere on a fallback.
+  Outcome try_getattr(NodeId id, Attr& attr) noexcept { return fast_.getattr(id, attr); }
+  Outcome try_lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {
+    return fast_.lookup(dir, name, count, entry);
+  }
+
+ protected:
+  void unpin(NodeId id) noexcept override { drop_refs(id.index(), kPinUnit); }
+  void end_change(NodeId id, Fields fields) noexcept override {
+    core_.lock_inode(id.index()).close(fields);
+  }
+
+ private:
+  class DirChange;
+
+  BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl);
+
+  // --- answer.h
+  Result<Entry> answer_lookup(Worker& me, NodeId dir, NameRef name, Count count);
+  // A lookup that the lock-free path left. Adds `lookups` to the inode's count.
+  Result<Entry> ask_lookup(Worker& me, NodeId dir, NameRef name, std::uint64_t lookups);
+  // The inode of a name, pinned, whether it is cached or not. With `attr` the store is asked in
+  // any case, and tells the attributes too.
+  Result<Pin> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr);
+  // The inode of `found`, whose node this takes, with `refs` added.
+  Result<NodeId> adopt(Worker& me, const Found& found, typename InodeTable<Policy>::Ticket ticket,
+                       std::uint64_t until, std::uint64_t refs);
+  // `lease`: as DentryTable::insert's `content`.
+  void cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, std::optional<Stamp> lease,
+                  std::uint64_t until);
+  void cache_negative(Worker& me, NodeId dir, NameRef name, std::optional<Stamp> lease,
+                      std::uint64_t until);
+  // Asks the store and caches what it says.
+  Result<Attr> ask_getattr(Worker& me, const Pin& held, File* file);
+  Result<Attr> attr_of(Worker& me, const Pin& held);
+  // Caches what the store said, unless aseq is no longer `before`.
+  bool publish(NodeId id, const Attr& attr, Stamp before, std::uint64_t until);
+  void remember_link(NodeId id, std::string_view target);
+
+  // --- change.h
+  template <class Make>
+  Result<Entry> make_node(Worker& me, NodeId dir, NameRef name, Make make);
+  template <class Remove>
+  Status remove(Worker& me, NodeId dir, NameRef name, Fields fields, Remove call);
+  void kill_name(Worker& me, NodeId dir, NameRef name);
+
+  // --- walk.h
+  Result<Entry> locked_walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
+                            bool follow);
+  Status may_search(Worker& me, const Pin& dir, const Cred& cred);
+
+  // --- lifetime.h
+  std::uint32_t take_inode_slot(Worker& me);   // 0: none.
+  std::uint32_t take_dentry_slot(Worker& me);  // 0: none.
+  Pin pinned(std::uint32_t index) noexcept;
+  void drop_refs(std::uint32_t index, std::uint64_t refs) noexcept;
+  NodeId id_of(std::uint32_t index) const noexcept {
+    return NodeId(index, core_.slots.inode(index).generation.load(std::memory_order_relaxed));
+  }
+
+  Core<Policy> core_;
+  DentryTable<Policy> dentries_;
+  InodeTable<Policy> inodes_;
+  Reclaimer<Policy> reclaimer_;
+  Evictor<Policy> evictor_;
+  FastPath<Policy> fast_;
+};
+
+}  // namespace evenfs
+
+#include "core/cache/answer.h"
+#include "core/cache/change.h"
+#include "core/cache/lifetime.h"
+#include "core/cache/walk.h"

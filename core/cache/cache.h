@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Cache: the public face of the dentry and inode cache.
+//
+// An answer is a value that was true at one instant between the call and its return; all of it
+// at the same instant where it came from the cache. After a changing call has returned, no later
+// call sees the state before it. Which locks stand behind that is the locking policy's business
+// (core/policy/policy.h): one interface, four implementations made from the same code.
+//
+// Threading: any function from any thread, each thread with its own Worker. A Worker is used by
+// the thread that made it only.
+//
+// Ids and counts: lookup() and every call that returns an Entry raise the inode's lookup count
+// (FUSE's nlookup) by one; forget() gives counts back. While an inode's count is above zero its
+// id stays valid. An id whose inode is gone is ESTALE, never another inode.
+//
+// Errors: those of the store, ESTALE for a dead id, ENOTDIR for a directory operation on
+// something else, ENOMEM when no slot is left.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/base/attr.h"
+#include "core/base/locking.h"
+#include "core/base/name.h"
+#include "core/base/node_id.h"
+#include "core/base/result.h"
+#include "core/stats/counters.h"
+#include "core/store/store.h"
+
+namespace evenfs {
+
+inline constexpr std::uint64_t kForeverTicks = ~std::uint64_t{0};
+inline constexpr std::uint64_t kTickMs = 10;  // Milliseconds in a tick of the cache's clock.
+
+struct CacheOptions {
+  std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // Soft limit; at least 1 MiB.
+  // How long what was read from the store may be served without asking again, in ticks.
+  std::uint64_t ttl_ticks = kForeverTicks;
+  std::uint64_t hash_seed = 0;   // 0: from the system's random source.
+  std::uint32_t slots_max = 0;   // Hard limit on inodes and on dentries each; 0: by address space.
+  std::uint64_t seq_start = 0;   // For tests: slots begin their sequence counts near 2 * this.
+};
+
+// What a name led to.
+struct Entry {
+  NodeId id;
+  Attr attr;
+};
+
+struct Opened {
+  Entry entry;
+  std::unique_ptr<File> file;
+};
+
+// What a change touches: attributes that only stat reports (size, times, link count), or also
+// what a walk needs (mode, owner, ACL).
+enum class Fields : std::uint8_t { kStat, kWalk };
+
+// Gauges: the state of the cache when asked, read without stopping anybody.
+struct CacheStats {
+  std::uint64_t memory_limit = 0;    // Bytes.
+  std::uint64_t memory_bytes = 0;    // Touched by slots, tables and string cells.
+  std::uint64_t inodes = 0;          // In use.
+  std::uint64_t inode_slots = 0;     // In use or free for reuse.
+  std::uint64_t dentries = 0;        // Positive and negative.
+  std::uint64_t negative_dentries = 0;
+  std::uint64_t dentry_slots = 0;
+  std::uint64_t cells = 0;           // For long names and link targets, 64 bytes each.
+  std::uint64_t cell_slots = 0;
+  std::uint64_t kernel_inodes = 0;   // Inodes with a lookup count; the root is not counted.
+  std::uint64_t kernel_lookups = 0;  // Sum of their lookup counts.
+};
+
+class Cache {
+ public:
+  virtual ~Cache() = default;
+
+  // --- Answers.
+
+  virtual Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) = 0;
+  // "." and "..", as an exporting NFS server asks. The root is its own parent.
+  virtual Result<Entry> lookup_self(Worker& me, NodeId dir) = 0;
+  virtual Result<Entry> lookup_parent(Worker& me, NodeId dir) = 0;
+  // Gives back `n` lookup counts. More than were given out is refused and counted.
+  virtual void forget(Worker& me, NodeId id, std::uint64_t n) = 0;
+
+  // As lookup, but nothing is counted: the id may be dead when the call returns.
+  virtual Result<Entry> peek(Worker& me, NodeId dir, NameRef name) = 0;
+  // Resolves `path` (components divided by '/') from `start` for `cred`: search permission in
+  // every directory, symbolic links followed (the last one only if `follow`), ".." never above
+  // the root, absolute links from the root. Nothing is counted. ELOOP after 40 links.
+  virtual Result<Entry> walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
+                             bool follow) = 0;
+
+  // `file`, if any, is an open file of the inode; it is used when the store has to be asked.
+  virtual Result<Attr> getattr(Worker& me, NodeId id, File* file) = 0;
+  virtual Result<std::string> readlink(Worker& me, NodeId id) = 0;
+  virtual Status access(Worker& me, NodeId id, const Cred& cred, int mask) = 0;
+
+  // --- Changes. Those that return an Entry count one lookup.
+
+  virtual Result<Entry> mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                              std::uint64_t rdev, const Cred& cred) = 0;
+  virtual Result<Entry> mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                              const Cred& cred) = 0;
+  virtual Result<Entry> symlink(Worker& me, NodeId dir, NameRef name, const char* target,
+                                const Cred& cred) = 0;
+  virtual Result<Entry> link(Worker& me, NodeId id, NodeId new_dir, NameRef new_name) = 0;
+  virtual Result<Opened> create(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                                int flags, const Cred& cred) = 0;
+  virtual Result<Opened> tmpfile(Worker& me, NodeId dir, std::uint32_t mode, int flags,
+                                 const Cred& cred) = 0;
+  virtual Status unlink(Worker& me, NodeId dir, NameRef name) = 0;
+  virtual Status rmdir(Worker& me, NodeId dir, NameRef name) = 0;
+  virtual Status rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir, NameRef new_name,
+                        RenameMode mode) = 0;
+  virtual Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) = 0;
+  virtual Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) = 0;
+
+  // --- Everything else reaches the store through a Pin or a Change.
+
+  // Keeps an inode's slot and node while it lives, without counting a lookup.
+  class Pin {
+   public:
+    Pin() noexcept = default;
+    Pin(Cache& cache, NodeId id, const Node& node) noexcept
+        : cache_(&cache), id_(id), node_(node) {}
+    Pin(Pin&& other) noexcept : cache_(other.cache_), id_(other.id_), node_(other.node_) {
+      other.cache_ = nullptr;
+    }
+    Pin& operator=(Pin&& other) noexcept {
+      std::swap(cache_, other.cache_);
+      std::swap(id_, other.id_);
+      std::swap(node_, other.node_);
+      return *this;
+    }
+    ~Pin() {
+      if (cache_ != nullptr) cache_->unpin(id_);
+    }
+    const Node& node() const noexcept { return node_; }
+    NodeId id() const noexcept { return id_; }
+
+   private:
+    Cache* cache_ = nullptr;
+    NodeId id_;
+    Node node_;
+  };
+  virtual Result<Pin> pin(NodeId id) = 0;
+
+  // An open write section of one inode: nothing is served from the cache for the fields it
+  // covers until it ends, and afterwards only what was read later. Open it before the system
+  // call that changes the object (write, fallocate, setxattr, ...) and let it end after that.
+  // Several may be open on one inode at once. It pins the inode.
+  class Change {
+   public:
+    Change(Cache& cache, Pin pin, Fields fields) noexcept
+        : cache_(&cache), pin_(std::move(pin)), fields_(fields) {}
+    Change(Change&& other) noexcept
+        : cache_(other.cache_), pin_(std::move(other.pin_)), fields_(other.fields_) {
+      other.cache_ = nullptr;
+    }
+    Change& operator=(Change&&) = delete;
+    ~Change() {
+      if (cache_ != nullptr) cache_->end_change(pin_.id(), fields_);
+    }
+    const Node& node() const noexcept { return pin_.node(); }
+
+   private:
+    Cache* cache_;
+    Pin pin_;
+    Fields fields_;
+  };
+  virtual Result<Change> begin_change(NodeId id, Fields fields) = 0;
+
+  // --- Keeping up with the world.
+
+  // Forgets the attributes of `id`, or the dentry of a name, without changing anything.
+  virtual void invalidate(NodeId id) = 0;
+  virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
+  // Sets the cache's clock, in ticks; it must never go back. One caller at a time.
+  virtual void set_tick(std::uint64_t tick) noexcept = 0;
+  // Frees all that can be freed: unreferenced dentries and inodes.
+  virtual void drop_unused(Worker& me) = 0;
+
+  virtual CacheStats stats() const = 0;
+  virtual Locking locking() const noexcept = 0;
+  virtual Store& store() noexcept = 0;
+
+ protected:
+  friend class Pin;
+  friend class Change;
+  virtual void unpin(NodeId id) noexcept = 0;
+  virtual void end_change(NodeId id, Fields fields) noexcept = 0;
+};
+
+// Errors: ENOMEM, EINVAL for options out of range, and those of Store::root().
+Result<std::unique_ptr<Cache>> make_cache(Locking locking, Store& store,
+                                          const CacheOptions& options);
+
+}  // namespace evenfs

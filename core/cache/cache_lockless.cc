@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/cache/basic_cache.h"
+
+namespace evenfs {
+
+template class BasicCache<LocklessPolicy>;
+
+}  // namespace evenfs

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// BasicCache, what changes: invalidate before the store is told, publish after it agreed.
+// Included by basic_cache.h.
+//
+// Every change of a directory's content goes through the same steps, which is what makes answers
+// from the cache right:
+//   1. the directory's operation lock: one change of its content at a time;
+//   2. sections open on everything the change touches: the directory's content and attributes,
+//      the attributes of each inode that gains or loses a name;
+//   3. the dentries of the names are killed;
+//   4. the store is told;
+//   5. new dentries are inserted, negative ones too;
+//   6. sections close, the lock is let go.
+// Between 3 and 5 the name is a miss: nobody answers for it but the store.
+//
+// Every function that removes or renames first finds the inode of the name, cached or not: an
+// object that changes without an inode could be entered meanwhile with what it was before.
+#pragma once
+
+#include <fcntl.h>
+
+#include <array>
+
+#include "core/cache/basic_cache.h"
+
+namespace evenfs {
+
+// The operation locks of one or two directories, taken in the order of their slots.
+class [[nodiscard]] OpLocks {
+ public:
+  OpLocks(const Slots& slots, NodeId a, NodeId b) noexcept {
+    const std::uint32_t low = std::min(a.index(), b.index());
+    const std::uint32_t high = std::max(a.index(), b.index());
+    first_ = std::unique_lock(slots.inode_priv(low).op_lock);
+    if (low != high) second_ = std::unique_lock(slots.inode_priv(high).op_lock);
+  }
+  OpLocks(const Slots& slots, NodeId dir) noexcept : OpLocks(slots, dir, dir) {}
+
+ private:
+  std::unique_lock<FutexMutex> first_;
+  std::unique_lock<FutexMutex> second_;
+};
+
+// While it lives, the content of a directory is being changed, and so are its times.
+// REQUIRES: the operation lock, and a pin.
+template <LockingPolicy Policy>
+class [[nodiscard]] BasicCache<Policy>::DirChange {
+ public:
+  DirChange(Core<Policy>& core, NodeId dir) noexcept : core_(core), index_(dir.index()) {
+    const auto inode = core_.lock_inode(index_);
+    inode.open_content();
+    inode.open(Fields::kStat);
+  }
+  ~DirChange() {
+    const auto inode = core_.lock_inode(index_);
+    inode.close(Fields::kStat);
+    inode.close_content();
+  }
+  DirChange(const DirChange&) = delete;
+  DirChange& operator=(const DirChange&) = delete;
+
+ private:
+  Core<Policy>& core_;
+  const std::uint32_t index_;
+};
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::kill_name(Worker& me, NodeId dir, NameRef name) {
+  if (dentries_.kill(dir.index(), name)) me.count(Counter::kDentryKilled);
+}
+
+template <LockingPolicy Policy>
+template <class Make>
+Result<Entry> BasicCache<Policy>::make_node(Worker& me, NodeId dir, NameRef name, Make make) {
+  reclaimer_.run_if_worthwhile(me);
+  const Result<Pin> parent = pin(dir);
+  if (!parent) return parent.error();
+  const OpLocks op(core_.slots, dir);
+  const DirChange change(core_, dir);
+  kill_name(me, dir, name);
+  const auto ticket = inodes_.ticket();
+  const std::uint64_t until = core_.until();
+  const Result<Found> found = make(parent->node());
+  if (!found) return found.error();
+  const Result<NodeId> id = adopt(me, *found, ticket, until, 1);
+  if (!id) return id.error();
+  cache_name(me, dir, name, *id, std::nullopt, until);
+  return Entry{*id, found->attr};
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                                        std::uint64_t rdev, const Cred& cred) {
+  return make_node(me, dir, name, [&](const Node& parent) {
+    return core_.store.mknod(parent, name, mode, rdev, cred);
+  });
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                                        const Cred& cred) {
+  return make_node(me, dir, name, [&](const Node& parent) {
+    return core_.store.mkdir(parent, name, mode, cred);
+  });
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::symlink(Worker& me, NodeId dir, NameRef name,
+                                          const char* target, const Cred& cred) {
+  return make_node(me, dir, name, [&](const Node& parent) {
+    return core_.store.symlink(parent, name, target, cred);
+  });
+}
+
+template <LockingPolicy Policy>
+Result<Opened> BasicCache<Policy>::create(Worker& me, NodeId dir, NameRef name,
+                                          std::uint32_t mode, int flags, const Cred& cred) {
+  std::unique_ptr<File> file;
+  // Exclusive whatever the caller asks: a file that is there already is opened as such, inside
+  // its own section if it is truncated.
+  const Result<Entry> made =
+      make_node(me, dir, name, [&](const Node& parent) -> Result<Found> {
+        Result<Created> created = core_.store.create(parent, name, mode, flags | O_EXCL, cred);
+        if (!created) return created.error();
+        file = std::move(created->file);
+        return created->found;
+      });
+  if (made) return Opened{*made, std::move(file)};
+  if (made.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return made.error();
+  const Result<Entry> there = lookup(me, dir, name);
+  if (!there) return there.error();
+  Result<std::unique_ptr<File>> opened = open(me, there->id, flags & ~O_CREAT);
+  if (!opened) {
+    forget(me, there->id, 1);
+    return opened.error();
+  }
+  return Opened{*there, std::move(opened).value()};
+}
+
+template <LockingPolicy Policy>
+Result<Opened> BasicCache<Policy>::tmpfile(Worker& me, NodeId dir, std::uint32_t mode, int flags,
+                                           const Cred& cred) {
+  reclaimer_.run_if_worthwhile(me);
+  const Result<Pin> parent = pin(dir);
+  if (!parent) return parent.error();
+  const auto ticket = inodes_.ticket();
+  const std::uint64_t until = core_.until();
+  Result<Created> created = core_.store.tmpfile(parent->node(), mode, flags, cred);
+  if (!created) return created.error();
+  const Result<NodeId> id = adopt(me, created->found, ticket, until, 1);
+  if (!id) return id.error();
+  return Opened{Entry{*id, created->found.attr}, std::move(created->file)};
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, NameRef new_name) {
+  const Result<Pin> parent = pin(new_dir);
+  if (!parent) return parent.error();
+  const OpLocks op(core_.slots, new_dir);
+  const Result<Change> inode = begin_change(id, Fields::kStat);
+  if (!inode) return inode.error();
+  const DirChange change(core_, new_dir);
+  kill_name(me, new_dir, new_name);
+  const std::uint64_t until = core_.until();
+  const Result<Attr> attr = core_.store.link(inode->node(), parent->node(), new_name);
+  if (!attr) return attr.error();
+  core_.slots.inode_priv(id.index()).refs.fetch_add(1, std::memory_order_relaxed);
+  cache_name(me, new_dir, new_name, id, std::nullopt, until);
+  return Entry{id, *attr};
+}
+
+template <LockingPolicy Policy>
+template <class Remove>
+Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields fields,
+                                  Remove call) {
+  reclaimer_.run_if_worthwhile(me);
+  const Result<Pin> parent = pin(dir);
+  if (!parent) return parent.error();
+  const OpLocks op(core_.slots, dir);
+  const Result<Pin> child = resolve(me, *parent, name, nullptr);
+  if (!child) return child.error();
+  const Result<Change> inode = begin_change(child->id(), fields);
+  if (!inode) return inode.error();
+  const DirChange change(core_, dir);
+  kill_name(me, dir, name);
+  const Status done = call(parent->node());
+  if (done) cache_negative(me, dir, name, std::nullopt, core_.until());
+  return done;
+}
+
+template <LockingPolicy Policy>
+Status BasicCache<Policy>::unlink(Worker& me, NodeId dir, NameRef name) {
+  return remove(me, dir, name, Fields::kStat,
+                [&](const Node& parent) { return core_.store.unlink(parent, name); });
+}
+
+// kWalk: a walk that stands in the directory is to notice that it is gone.
+template <LockingPolicy Policy>
+Status BasicCache<Policy>::rmdir(Worker& me, NodeId dir, NameRef name) {
+  return remove(me, dir, name, Fields::kWalk,
+                [&](const Node& parent) { return core_.store.rmdir(parent, name); });
+}
+
+template <LockingPolicy Policy>
+Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir,
+                                  NameRef new_name, RenameMode mode) {
+  reclaimer_.run_if_worthwhile(me);
+  const Result<Pin> from = pin(dir);
+  if (!from) return from.error();
+  const Result<Pin> to = pin(new_dir);
+  if (!to) return to.error();
+  const OpLocks op(core_.slots, dir, new_dir);
+  const Result<Pin> source = resolve(me, *from, name, nullptr);
+  if (!source) return source.error();
+  const Result<Pin> victim = resolve(me, *to, new_name, nullptr);
+  if (!victim && victim.error() != Errno(ENOENT)) return victim.error();
+  // kWalk: a directory that moves changes its parent, one that is replaced dies.
+  const Result<Change> moving = begin_change(source->id(), Fields::kWalk);
+  if (!moving) return moving.error();
+  std::optional<Change> replaced;
+  if (victim) {
+    Result<Change> section = begin_change(victim->id(), Fields::kWalk);
+    if (!section) return section.error();
+    replaced.emplace(std::move(section).value());
+  }
+  const DirChange from_change(core_, dir);
+  const DirChange to_change(core_, new_dir);
+  kill_name(me, dir, name);
+  kill_name(me, new_dir, new_name);
+  const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode);
+  if (!done) return done;
+  const NodeId victim_id = victim ? victim->id() : NodeId();
+  // Two names of one inode: POSIX has rename do nothing then. Both stay, uncached.
+  if (victim_id == source->id()) return done;
+  const std::uint64_t until = core_.until();
+  cache_name(me, new_dir, new_name, source->id(), std::nullopt, until);
+  if (mode == RenameMode::kExchange && victim) {
+    cache_name(me, dir, name, victim_id, std::nullopt, until);
+  } else if (mode == RenameMode::kReplace || mode == RenameMode::kNoReplace) {
+    cache_negative(me, dir, name, std::nullopt, until);
+  }
+  return done;
+}
+
+template <LockingPolicy Policy>
+Result<Attr> BasicCache<Policy>::setattr(Worker&, NodeId id, const SetAttr& change, File* file) {
+  const bool walk = change.mode || change.uid || change.gid || change.clear_suid_sgid;
+  const Result<Change> inode = begin_change(id, walk ? Fields::kWalk : Fields::kStat);
+  if (!inode) return inode.error();
+  return core_.store.setattr(inode->node(), change, file);
+}
+
+template <LockingPolicy Policy>
+Result<std::unique_ptr<File>> BasicCache<Policy>::open(Worker&, NodeId id, int flags) {
+  if ((flags & O_TRUNC) != 0) {
+    const Result<Change> inode = begin_change(id, Fields::kStat);
+    if (!inode) return inode.error();
+    return core_.store.open(inode->node(), flags);
+  }
+  const Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  return core_.store.open(held->node(), flags);
+}
+
+}  // namespace evenfs

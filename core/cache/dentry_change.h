@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// DentryTable, the writers' side: insert and kill. Included by dentry_table.h.
+//
+// Order of the steps, and why
+//   insert: child's list of names, then the chain. A dentry that can be found keeps its child (L2).
+//   kill:   count odd, chain, child's list, limbo. The other way round, so L2 holds throughout.
+#pragma once
+
+#include "core/cache/dentry_table.h"
+
+namespace evenfs {
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::write_name(DentryPub& dentry, const NameKey& key) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  for (std::uint32_t i = 0; i < key.words.size(); ++i) dentry.name[i].store(key.words[i], kRelaxed);
+  dentry.name_length.store(key.name.size(), kRelaxed);
+  if (!key.is_long()) return true;
+  const std::uint32_t cell =
+      make_string(core_.slots, key.name.view().substr(kInlinePrefix));
+  dentry.name[kInlinePrefix / 4].store(cell, kRelaxed);
+  return cell != 0;
+}
+
+template <LockingPolicy Policy>
+std::optional<std::uint32_t> DentryTable<Policy>::find_held(std::uint32_t dir,
+                                                            std::uint32_t generation,
+                                                            const NameKey& key,
+                                                            std::uint32_t bucket) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  std::uint32_t index = core_.slots.bucket(bucket).load(kRelaxed);
+  while ((index & kEndOfChain) == 0) {
+    const DentryPub& dentry = core_.slots.dentry(index);
+    if (dentry.parent_index.load(kRelaxed) == dir &&
+        dentry.parent_generation.load(kRelaxed) == generation && name_matches(dentry, key)) {
+      return index;
+    }
+    index = dentry.next.load(kRelaxed);
+  }
+  return std::nullopt;
+}
+
+template <LockingPolicy Policy>
+void DentryTable<Policy>::unlink_held(std::uint32_t index, std::uint32_t bucket) noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  Shared<std::uint32_t>* link = &core_.slots.bucket(bucket);
+  for (std::uint32_t at = link->load(kRelaxed); at != index; at = link->load(kRelaxed)) {
+    EVENFS_ASSERT((at & kEndOfChain) == 0);
+    link = &core_.slots.dentry(at).next;
+  }
+  // [MO-3] release, pairs with the acquire loads in find().
+  link->store(core_.slots.dentry(index).next.load(kRelaxed), std::memory_order_release);
+}
+
+template <LockingPolicy Policy>
+std::optional<Stamp> DentryTable<Policy>::publish(std::uint32_t slot, const NameKey& key,
+                                                  std::optional<Stamp> content) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  DentryPub& dentry = core_.slots.dentry(slot);
+  const std::uint32_t dir = dentry.parent_index.load(kRelaxed);
+  const std::uint32_t bucket = bucket_of(key);
+  const auto guard = core_.policy.write_bucket(bucket);
+  // The lease: a change that began after `content` was sampled either shows here, or takes this
+  // bucket after us and kills what we insert.
+  if (content && !core_.slots.inode(dir).cseq.same(*content)) return std::nullopt;
+  if (find_held(dir, dentry.parent_generation.load(kRelaxed), key, bucket)) return std::nullopt;
+  dentry.next.store(core_.slots.bucket(bucket).load(kRelaxed), kRelaxed);
+  dentry.seq.end();
+  core_.slots.bucket(bucket).store(slot, std::memory_order_release);  // [MO-3], pairs with find().
+  return dentry.seq.sample();
+}
+
+template <LockingPolicy Policy>
+std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32_t dir,
+                                                 NameRef name, std::uint32_t child,
+                                                 std::optional<Stamp> content,
+                                                 std::uint64_t until) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  Slots& slots = core_.slots;
+  const NameKey key = core_.key(dir, name);
+  DentryPub& dentry = slots.dentry(slot);
+  dentry.parent_index.store(dir, kRelaxed);
+  dentry.parent_generation.store(slots.inode(dir).generation.load(kRelaxed), kRelaxed);
+  dentry.child.store(child, kRelaxed);
+  dentry.until.store(until, kRelaxed);
+  slots.clock(slot).store(0, kRelaxed);
+  if (!write_name(dentry, key)) {
+    slots.free_dentry(slot);
+    return std::nullopt;
+  }
+  if (child != 0) {
+    const auto inode = core_.lock_inode(child);
+    inode.priv().names.push_back(slots.dentry_priv(slot));
+  } else {
+    negatives_.fetch_add(1, kRelaxed);
+  }
+  const std::optional<Stamp> stamp = publish(slot, key, content);
+  if (!stamp) {
+    // It was never in a chain, so nobody can stand on it: no grace period.
+    detach(slot, child);
+    if (key.is_long()) free_string(slots, dentry.name[kInlinePrefix / 4].load(kRelaxed));
+    slots.free_dentry(slot);
+  }
+  return stamp;
+}
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t child,
+                                  std::optional<Stamp> content, std::uint64_t until) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  Slots& slots = core_.slots;
+  const NameKey key = core_.key(dir, name);
+  const std::uint32_t generation = slots.inode(dir).generation.load(kRelaxed);
+  const std::uint32_t bucket = bucket_of(key);
+  std::optional<std::uint32_t> index;
+  std::uint32_t old_child = 0;
+  {
+    const auto guard = core_.policy.write_bucket(bucket);
+    if (content && !slots.inode(dir).cseq.same(*content)) return false;
+    index = find_held(dir, generation, key, bucket);
+    if (!index) return false;
+    old_child = slots.dentry(*index).child.load(kRelaxed);
+    if (old_child == child) {
+      slots.dentry(*index).until.store(until, kRelaxed);
+      return true;
+    }
+    kill_held(*index, bucket);
+  }
+  detach(*index, old_child);
+  limbo_.add(*index);
+  return false;
+}
+
+template <LockingPolicy Policy>
+void DentryTable<Policy>::kill_held(std::uint32_t index, std::uint32_t bucket) noexcept {
+  core_.slots.dentry(index).seq.begin();
+  unlink_held(index, bucket);
+}
+
+// Takes a dentry that cannot be found any more off its child's names. No guard held.
+template <LockingPolicy Policy>
+void DentryTable<Policy>::detach(std::uint32_t index, std::uint32_t child) {
+  if (child == 0) {
+    negatives_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  const auto inode = core_.lock_inode(child);
+  inode.priv().names.erase(inode.priv().names.iterator_to(core_.slots.dentry_priv(index)));
+  core_.queue_if_unused(inode, child);
+}
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::kill(std::uint32_t dir, NameRef name) {
+  Slots& slots = core_.slots;
+  const NameKey key = core_.key(dir, name);
+  const std::uint32_t generation = slots.inode(dir).generation.load(std::memory_order_relaxed);
+  const std::uint32_t bucket = bucket_of(key);
+  std::optional<std::uint32_t> index;
+  std::uint32_t child = 0;
+  {
+    const auto guard = core_.policy.write_bucket(bucket);
+    index = find_held(dir, generation, key, bucket);
+    if (!index) return false;
+    child = slots.dentry(*index).child.load(std::memory_order_relaxed);
+    kill_held(*index, bucket);
+  }
+  detach(*index, child);
+  limbo_.add(*index);
+  return true;
+}
+
+// The bucket of a dentry that may die or be another any moment: the name read here is only good
+// for finding a bucket to lock; the count tells then whether it was the right one.
+template <LockingPolicy Policy>
+std::optional<std::uint32_t> DentryTable<Policy>::guess_bucket(std::uint32_t index) const {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const DentryPub& dentry = core_.slots.dentry(index);
+  char name[kNameMax + 3];  // Words are copied whole.
+  const std::uint32_t length = dentry.name_length.load(kRelaxed);
+  if (length == 0 || length > kNameMax) return std::nullopt;
+  const std::uint32_t here = length > kInlineName ? kInlinePrefix : length;
+  for (std::uint32_t i = 0; i * 4 < here; ++i) {
+    const std::uint32_t word = dentry.name[i].load(kRelaxed);
+    std::memcpy(name + i * 4, &word, sizeof word);
+  }
+  std::uint32_t rest = 0;
+  if (length > kInlineName &&
+      !copy_string(core_.slots, dentry.name[kInlinePrefix / 4].load(kRelaxed),
+                   name + kInlinePrefix, length - kInlinePrefix, rest)) {
+    return std::nullopt;
+  }
+  const Result<NameRef> ref = NameRef::make({name, length});
+  if (!ref) return std::nullopt;
+  return bucket_of(NameKey(core_.slots.hash_seed(), dentry.parent_index.load(kRelaxed),
+                           dentry.parent_generation.load(kRelaxed), *ref));
+}
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
+  const DentryPub& dentry = core_.slots.dentry(index);
+  const std::optional<std::uint32_t> bucket = guess_bucket(index);
+  if (!bucket) return false;
+  std::uint32_t child = 0;
+  {
+    const auto guard = core_.policy.write_bucket(*bucket);
+    // A dentry leaves `stamp` only under its own bucket's lock. If that is not the one we hold,
+    // the guess was wrong because the dentry had changed, and then the stamp is not the same.
+    validation_fence();
+    if (!dentry.seq.same(stamp)) return false;
+    child = dentry.child.load(std::memory_order_relaxed);
+    kill_held(index, *bucket);
+  }
+  detach(index, child);
+  limbo_.add(index);
+  return true;
+}
+
+}  // namespace evenfs

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/cache/inode_section.h"
+
+namespace evenfs {
+
+namespace {
+constexpr auto kRelaxed = std::memory_order_relaxed;
+}
+
+void InodeSection::store_stat(InodePub& pub, const Attr& attr, std::uint64_t until) noexcept {
+  pub.size.store(attr.size, kRelaxed);
+  pub.blocks.store(attr.blocks, kRelaxed);
+  pub.nlink.store(attr.nlink, kRelaxed);
+  pub.blksize.store(attr.blksize, kRelaxed);
+  pub.rdev.store(attr.rdev, kRelaxed);
+  pub.atime_sec.store(attr.atime.sec, kRelaxed);
+  pub.atime_nsec.store(attr.atime.nsec, kRelaxed);
+  pub.mtime_sec.store(attr.mtime.sec, kRelaxed);
+  pub.mtime_nsec.store(attr.mtime.nsec, kRelaxed);
+  pub.ctime_sec.store(attr.ctime.sec, kRelaxed);
+  pub.ctime_nsec.store(attr.ctime.nsec, kRelaxed);
+  pub.btime_sec.store(attr.btime.sec, kRelaxed);
+  pub.btime_nsec.store(attr.btime.nsec, kRelaxed);
+  pub.stat_until.store(until, kRelaxed);
+  pub.stat_flags.store(kAttrValid, kRelaxed);
+}
+
+void InodeSection::store_walk(InodePub& pub, const Attr& attr, std::uint64_t until) noexcept {
+  pub.mode.store(attr.mode, kRelaxed);
+  pub.uid.store(attr.uid, kRelaxed);
+  pub.gid.store(attr.gid, kRelaxed);
+  pub.walk_until.store(until, kRelaxed);
+}
+
+void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
+                        std::uint64_t first_refs) noexcept {
+  InodeSection::store_stat(pub_, found.attr, until);
+  InodeSection::store_walk(pub_, found.attr, trusted ? until : 0);
+  if (!trusted) pub_.stat_flags.store(0, kRelaxed);
+  pub_.ino.store(found.attr.ino, kRelaxed);
+  pub_.dev.store(found.attr.dev, kRelaxed);
+  pub_.identity_generation.store(found.identity.generation, kRelaxed);
+  pub_.parent_index.store(0, kRelaxed);
+  pub_.parent_generation.store(0, kRelaxed);
+  pub_.link_cell.store(0, kRelaxed);
+  pub_.walk_flags.store(0, kRelaxed);
+  priv_.node = found.node;
+  priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
+  priv_.queued = false;
+  priv_.refs.store(first_refs, kRelaxed);
+  priv_.state = SlotState::kLive;
+  pub_.cseq.end();
+  pub_.nseq.end();
+  pub_.aseq.end();
+}
+
+}  // namespace evenfs

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// BasicCache, lifetimes: slots, pins, lookup counts, invalidation, birth and end of the cache.
+// Included by basic_cache.h.
+#pragma once
+
+#include <random>
+
+#include "core/cache/basic_cache.h"
+
+namespace evenfs {
+
+template <LockingPolicy Policy>
+BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl)
+    : core_(store, std::move(slots), ttl),
+      dentries_(core_),
+      inodes_(core_),
+      reclaimer_(core_, inodes_),
+      evictor_(core_, dentries_, reclaimer_),
+      fast_(core_, dentries_, evictor_) {}
+
+template <LockingPolicy Policy>
+Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
+    Store& store, const CacheOptions& options) {
+  std::uint64_t seed = options.hash_seed;
+  while (seed == 0) {
+    std::random_device random;
+    seed = (static_cast<std::uint64_t>(random()) << 32) | random();
+  }
+  Result<std::unique_ptr<Slots>> slots =
+      Slots::create({options.memory_bytes, options.slots_max, seed, options.seq_start});
+  if (!slots) return slots.error();
+  std::unique_ptr<BasicCache> cache(
+      new BasicCache(store, std::move(slots).value(), options.ttl_ticks));
+  const Result<Found> root = store.root();
+  if (!root) return root.error();
+  const std::optional<std::uint32_t> slot = cache->core_.slots.carve_inode();
+  EVENFS_CHECK(slot == NodeId::kRootIndex);
+  // The pin is never dropped: the root lives as long as the cache.
+  cache->inodes_.enter(*slot, *root, cache->inodes_.ticket(), cache->core_.until(), kPinUnit);
+  return cache;
+}
+
+// Nobody uses the cache any more, and counts that the kernel did not give back are void.
+template <LockingPolicy Policy>
+BasicCache<Policy>::~BasicCache() {
+  dentries_.limbo().drain();
+  for (std::uint32_t index = 1; index < core_.slots.inode_bound(); ++index) {
+    InodePriv& priv = core_.slots.inode_priv(index);
+    if (priv.state == SlotState::kFree) continue;
+    core_.store.release(priv.node);
+  }
+}
+
+template <LockingPolicy Policy>
+std::uint32_t BasicCache<Policy>::take_inode_slot(Worker& me) {
+  Slots& slots = core_.slots;
+  if (const auto slot = slots.reuse_inode()) return *slot;
+  if (!slots.room()) {
+    evictor_.make_room(me, false);
+    if (const auto slot = slots.reuse_inode()) return *slot;
+  }
+  // Past the limit, if need be: an inode that the kernel is to know must have a slot.
+  if (const auto slot = slots.carve_inode()) return *slot;
+  evictor_.make_room(me, true);
+  return slots.reuse_inode().value_or(0);
+}
+
+template <LockingPolicy Policy>
+std::uint32_t BasicCache<Policy>::take_dentry_slot(Worker& me) {
+  Slots& slots = core_.slots;
+  if (const auto slot = slots.reuse_dentry()) return *slot;
+  if (!slots.room()) {
+    evictor_.make_room(me, false);
+    if (const auto slot = slots.reuse_dentry()) return *slot;
+  }
+  if (const auto slot = slots.carve_dentry()) return *slot;
+  evictor_.make_room(me, true);
+  return slots.reuse_dentry().value_or(0);
+}
+
+template <LockingPolicy Policy>
+Result<Cache::Pin> BasicCache<Policy>::pin(NodeId id) {
+  if (id.index() == 0 || id.index() >= core_.slots.inode_bound()) return Errno(ESTALE);
+  const auto inode = core_.lock_inode(id.index());
+  if (inode.priv().state == SlotState::kFree ||
+      inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) {
+    return Errno(ESTALE);
+  }
+  inode.priv().refs.fetch_add(kPinUnit, std::memory_order_relaxed);
+  return Pin(*this, id, inode.priv().node);
+}
+
+// A Pin that takes over a reference of kPinUnit which the caller has counted already.
+template <LockingPolicy Policy>
+Cache::Pin BasicCache<Policy>::pinned(std::uint32_t index) noexcept {
+  return Pin(*this, id_of(index), core_.slots.inode_priv(index).node);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::drop_refs(std::uint32_t index, std::uint64_t refs) noexcept {
+  // release, pairs with the acquire in queue_if_unused and the reclaimer.
+  if (core_.slots.inode_priv(index).refs.fetch_sub(refs, std::memory_order_release) != refs) {
+    return;
+  }
+  core_.queue_if_unused(core_.lock_inode(index), index);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
+  me.count(Counter::kForget);
+  if (id.index() == 0 || id.index() >= core_.slots.inode_bound() ||
+      core_.slots.inode(id.index()).generation.load(std::memory_order_relaxed) !=
+          id.generation()) {
+    me.count(Counter::kForgetExcess);
+    return;
+  }
+  std::atomic<std::uint64_t>& refs = core_.slots.inode_priv(id.index()).refs;
+  std::uint64_t now = refs.load(std::memory_order_relaxed);
+  do {
+    if ((now & kLookupMask) < n) {
+      me.count(Counter::kForgetExcess);
+      return;
+    }
+    // release, as in drop_refs.
+  } while (!refs.compare_exchange_weak(now, now - n, std::memory_order_release,
+                                       std::memory_order_relaxed));
+  if (now != n) return;
+  core_.queue_if_unused(core_.lock_inode(id.index()), id.index());
+  reclaimer_.run_if_worthwhile(me);
+}
+
+template <LockingPolicy Policy>
+Result<Cache::Change> BasicCache<Policy>::begin_change(NodeId id, Fields fields) {
+  Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  core_.lock_inode(id.index()).open(fields);
+  return Change(*this, std::move(held).value(), fields);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::invalidate(NodeId id) {
+  // A change that changes nothing: its section takes away what is cached.
+  (void)begin_change(id, Fields::kWalk);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
+  const Result<Pin> held = pin(dir);
+  if (!held) return;
+  // Odd for a moment, so that nobody fills in what he read before.
+  core_.lock_inode(dir.index()).open_content();
+  if (dentries_.kill(dir.index(), name)) me.count(Counter::kDentryKilled);
+  core_.lock_inode(dir.index()).close_content();
+}
+
+template <LockingPolicy Policy>
+CacheStats BasicCache<Policy>::stats() const {
+  const Slots& slots = core_.slots;
+  CacheStats stats;
+  stats.memory_limit = slots.limit_bytes();
+  stats.memory_bytes = slots.bytes() + inodes_.bytes();
+  stats.inodes = slots.inode_pool().used();
+  stats.inode_slots = slots.inode_pool().slots();
+  stats.dentries = slots.dentry_pool().used();
+  stats.negative_dentries = dentries_.negatives();
+  stats.dentry_slots = slots.dentry_pool().slots();
+  stats.cells = slots.cell_pool().used();
+  stats.cell_slots = slots.cell_pool().slots();
+  for (std::uint32_t i = NodeId::kRootIndex + 1; i < slots.inode_bound(); ++i) {
+    const std::uint64_t lookups =
+        slots.inode_priv(i).refs.load(std::memory_order_relaxed) & kLookupMask;
+    stats.kernel_inodes += lookups != 0 ? 1 : 0;
+    stats.kernel_lookups += lookups;
+  }
+  return stats;
+}
+
+}  // namespace evenfs

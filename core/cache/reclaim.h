@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Reclaimer: frees inodes that neither a name nor a reference keeps.
+//
+// The count of references (InodePriv::refs) is raised without a lock by lock-free lookups, so
+// "it is zero" is not enough to free an inode. As with a percpu_ref that is killed and confirmed:
+//
+//   1. mark   under the inode lock: no name, no reference -> Dying, both counts odd. From now on
+//             a lock-free lookup fails its validation and takes back what it added.
+//   2. wait   for a grace period: every lookup that saw it live has added or taken back.
+//   3. settle under id stripe and inode lock: still zero -> removed, generation + 1, slot free;
+//             not zero -> live again.
+//
+// Invariants
+//   R1  A slot is freed only when its reference count is zero, and can no longer be raised.
+//   R2  The generation changes while both counts are odd, so an id is checked inside the window.
+//   R3  The store's node is released after the inode is unreachable, with no lock held.
+#pragma once
+
+#include <vector>
+
+#include "core/cache/cells.h"
+#include "core/cache/inode_table.h"
+
+namespace evenfs {
+
+template <LockingPolicy Policy>
+class Reclaimer {
+ public:
+  Reclaimer(Core<Policy>& core, InodeTable<Policy>& table) noexcept : core_(core), table_(table) {}
+
+  // Reclaims what is queued if it is a batch. No guard and no RcuGuard may be held.
+  void run_if_worthwhile(Worker& me) {
+    if (core_.unused.size() >= ReclaimQueue::kBatch) run(me);
+  }
+
+  // Reclaims what is queued; the number of inodes freed.
+  std::size_t run(Worker& me) {
+    std::vector<std::uint32_t> doomed = core_.unused.take();
+    std::erase_if(doomed, [this](std::uint32_t index) { return !mark(index); });
+    if (doomed.empty()) return 0;
+    core_.policy.synchronize();
+    me.count(Counter::kReclaimBatch);
+    std::size_t freed = 0;
+    for (const std::uint32_t index : doomed) freed += settle(me, index) ? 1 : 0;
+    return freed;
+  }
+
+ private:
+  bool mark(std::uint32_t index) {
+    const auto inode = core_.lock_inode(index);
+    InodePriv& priv = inode.priv();
+    if (priv.state != SlotState::kLive) return false;  // Reclaimed and perhaps reused since.
+    priv.queued = false;
+    // acquire, pairs with the releases that drop references.
+    if (priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()) return false;
+    EVENFS_ASSERT(priv.stat_users == 0 && priv.content_users == 0);
+    priv.state = SlotState::kDying;
+    inode.open(Fields::kWalk);
+    inode.open_content();
+    return true;
+  }
+
+  bool settle(Worker& me, std::uint32_t index) {
+    const auto remains = table_.remove_or_revive(index);
+    if (!remains) {
+      me.count(Counter::kInodeRevived);
+      return false;
+    }
+    core_.store.release(remains->node);
+    free_string(core_.slots, remains->link_cell);
+    // A slot whose generations are used up is retired: its ids would come round.
+    if (core_.slots.inode(index).generation.load(std::memory_order_relaxed) != ~0U) {
+      core_.slots.free_inode(index);
+    }
+    me.count(Counter::kInodeReclaimed);
+    return true;
+  }
+
+  Core<Policy>& core_;
+  InodeTable<Policy>& table_;
+};
+
+}  // namespace evenfs

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/cache/slots.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <new>
+
+#include "core/mem/poison.h"
+
+namespace evenfs {
+
+namespace {
+
+constexpr std::uint64_t kMagic = 0x3173666e65766531;  // "1evenfs1"
+constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::uint32_t kSlotsCeiling = 1U << 27;
+constexpr std::uint64_t kPage = 4096;
+
+// Bytes that one name with its inode takes, without the tables: what the limit is divided by.
+constexpr std::uint64_t kBytesPerName =
+    sizeof(InodePub) + sizeof(InodePriv) + sizeof(DentryPub) + sizeof(DentryPriv) + 1;
+
+// What is poisoned of a free inode. Its count, locks and state are not: whoever comes with a dead
+// id takes the lock to find out that it is dead.
+constexpr std::size_t kPoisonedInode = sizeof(InodePriv) - offsetof(InodePriv, node);
+
+constexpr std::uint64_t page_up(std::uint64_t bytes) { return (bytes + kPage - 1) & ~(kPage - 1); }
+
+}  // namespace
+
+// Where everything lies. Two names share a bucket when the limit is reached: a fuller table would
+// cost time, an emptier one memory that counts for every name.
+struct Slots::Plan {
+  std::uint32_t names;
+  std::uint32_t capacity;
+  std::uint32_t buckets;
+  std::uint64_t inodes_at, dentries_at, cells_at, buckets_at, shared_bytes;
+  std::uint64_t inode_privs_at, dentry_privs_at, clocks_at, private_bytes;
+
+  explicit Plan(const Limits& limits) {
+    names = static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(limits.memory_bytes / kBytesPerName, 64, kSlotsCeiling / 16));
+    capacity = limits.slots_max != 0 ? limits.slots_max + 1
+                                     : std::clamp(names * 16, 1U << 20, kSlotsCeiling);
+    buckets = std::max(64U, std::bit_floor(names / 2));
+    inodes_at = page_up(sizeof(ArenaHeader));
+    dentries_at = page_up(inodes_at + std::uint64_t{capacity} * sizeof(InodePub));
+    cells_at = page_up(dentries_at + std::uint64_t{capacity} * sizeof(DentryPub));
+    buckets_at = page_up(cells_at + std::uint64_t{cells()} * sizeof(StringCell));
+    shared_bytes = page_up(buckets_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
+    inode_privs_at = 0;
+    dentry_privs_at = page_up(std::uint64_t{capacity} * sizeof(InodePriv));
+    clocks_at = page_up(dentry_privs_at + std::uint64_t{capacity} * sizeof(DentryPriv));
+    private_bytes = page_up(clocks_at + capacity);
+  }
+
+  // A name has at most five cells and a link's target 74; twice the slots is ample.
+  std::uint32_t cells() const { return std::max(capacity * 2, 1024U); }
+};
+
+Result<std::unique_ptr<Slots>> Slots::create(const Limits& limits) {
+  if (limits.memory_bytes < (1U << 20) || limits.slots_max >= kSlotsCeiling) return Errno(EINVAL);
+  const Plan plan(limits);
+  Result<Mapping> shared = Mapping::shared("evenfs", plan.shared_bytes);
+  if (!shared) return shared.error();
+  Result<Mapping> priv = Mapping::anonymous(plan.private_bytes);
+  if (!priv) return priv.error();
+  return std::unique_ptr<Slots>(
+      new Slots(limits, plan, std::move(shared).value(), std::move(priv).value()));
+}
+
+Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv) noexcept
+    : shared_(std::move(shared)),
+      private_(std::move(priv)),
+      inodes_(reinterpret_cast<InodePub*>(shared_.base() + plan.inodes_at)),
+      dentries_(reinterpret_cast<DentryPub*>(shared_.base() + plan.dentries_at)),
+      cells_(reinterpret_cast<StringCell*>(shared_.base() + plan.cells_at)),
+      buckets_(reinterpret_cast<Shared<std::uint32_t>*>(shared_.base() + plan.buckets_at)),
+      inode_privs_(reinterpret_cast<InodePriv*>(private_.base() + plan.inode_privs_at)),
+      dentry_privs_(reinterpret_cast<DentryPriv*>(private_.base() + plan.dentry_privs_at)),
+      clocks_(reinterpret_cast<std::atomic<std::uint8_t>*>(private_.base() + plan.clocks_at)),
+      bucket_count_(plan.buckets),
+      names_for_limit_(plan.names),
+      limit_bytes_(limits.memory_bytes),
+      hash_seed_(limits.hash_seed),
+      seq_start_(limits.seq_start),
+      inode_pool_(plan.capacity),
+      dentry_pool_(plan.capacity),
+      cell_pool_(plan.cells()) {
+  new (shared_.base()) ArenaHeader{kMagic,           kLayoutVersion, bucket_count_,   plan.inodes_at,
+                                   plan.dentries_at, plan.cells_at,  plan.buckets_at, hash_seed_};
+  // The buckets are counted as memory from the start; touching them all here keeps that true.
+  for (std::uint32_t b = 0; b < bucket_count_; ++b) {
+    new (&buckets_[b]) Shared<std::uint32_t>(kEndOfChain | b);
+  }
+}
+
+std::optional<std::uint32_t> Slots::reuse_inode() {
+  const auto index = inode_pool_.take_free();
+  if (index) unpoison(&inode_privs_[*index].node, kPoisonedInode);
+  return index;
+}
+
+std::optional<std::uint32_t> Slots::reuse_dentry() {
+  const auto index = dentry_pool_.take_free();
+  if (index) unpoison(&dentry_privs_[*index], sizeof(DentryPriv));
+  return index;
+}
+
+std::optional<std::uint32_t> Slots::carve_inode() {
+  return inode_pool_.carve([this](std::uint32_t index) {
+    InodePub* slot = new (&inodes_[index]) InodePub;
+    slot->nseq.advance_for_test(seq_start_);
+    slot->aseq.advance_for_test(seq_start_);
+    slot->cseq.advance_for_test(seq_start_);
+    new (&inode_privs_[index]) InodePriv;
+  });
+}
+
+std::optional<std::uint32_t> Slots::carve_dentry() {
+  return dentry_pool_.carve([this](std::uint32_t index) {
+    DentryPub* slot = new (&dentries_[index]) DentryPub;
+    slot->seq.advance_for_test(seq_start_);
+    new (&dentry_privs_[index]) DentryPriv;
+    new (&clocks_[index]) std::atomic<std::uint8_t>(0);
+  });
+}
+
+std::optional<std::uint32_t> Slots::take_cell() {
+  if (const auto index = cell_pool_.take_free()) {
+    unpoison(&cells_[*index], sizeof(StringCell));
+    return index;
+  }
+  return cell_pool_.carve([this](std::uint32_t index) { new (&cells_[index]) StringCell; });
+}
+
+void Slots::free_inode(std::uint32_t index) {
+  poison(&inode_privs_[index].node, kPoisonedInode);
+  inode_pool_.give_back(index);
+}
+
+void Slots::free_dentry(std::uint32_t index) {
+  poison(&dentry_privs_[index], sizeof(DentryPriv));
+  dentry_pool_.give_back(index);
+}
+
+void Slots::free_cell(std::uint32_t index) {
+  poison(&cells_[index], sizeof(StringCell));
+  cell_pool_.give_back(index);
+}
+
+std::uint64_t Slots::bytes() const noexcept {
+  return std::uint64_t{inode_pool_.slots()} * (sizeof(InodePub) + sizeof(InodePriv)) +
+         std::uint64_t{dentry_pool_.slots()} * (sizeof(DentryPub) + sizeof(DentryPriv) + 1) +
+         std::uint64_t{cell_pool_.slots()} * sizeof(StringCell) +
+         std::uint64_t{bucket_count_} * sizeof(std::uint32_t);
+}
+
+}  // namespace evenfs

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Slots: the arena. All inode, dentry and cell slots, and the buckets of the dentry table.
+//
+// What lock-free readers may look at lies in one memfd; what only the locked side uses lies in
+// private memory, in parallel arrays. Everything is found by index and nothing ever moves.
+//
+// The memory limit is soft: room() says whether a fresh slot would pass it, and the caller evicts
+// first. Only the reserved range itself, much larger, is a hard end (allocation then fails).
+//
+// In ASan builds what only the owner of a live slot may use is poisoned while the slot is free:
+// an inode's node and names, a dentry's hook, whole cells. Counts, locks and public fields are not:
+// whoever comes with a dead id may look at them, and they are what tells it so.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "core/cache/layout.h"
+#include "core/mem/mapping.h"
+#include "core/mem/slot_pool.h"
+
+namespace evenfs {
+
+// What stands at the start of the shared memory, for readers in other processes.
+struct ArenaHeader {
+  std::uint64_t magic;
+  std::uint32_t layout_version;
+  std::uint32_t bucket_count;  // A power of two.
+  std::uint64_t inodes_at;     // Offsets from the start, bytes.
+  std::uint64_t dentries_at;
+  std::uint64_t cells_at;
+  std::uint64_t buckets_at;
+  std::uint64_t hash_seed;
+};
+
+class Slots {
+ public:
+  struct Limits {
+    std::uint64_t memory_bytes;  // Soft.
+    std::uint32_t slots_max;     // Hard, for inodes and dentries each; 0: much more than the soft.
+    std::uint64_t hash_seed;
+    std::uint64_t seq_start;
+  };
+  static Result<std::unique_ptr<Slots>> create(const Limits& limits);
+
+  // REQUIRES: index < inode_bound(); likewise for the others.
+  InodePub& inode(std::uint32_t index) const noexcept { return inodes_[index]; }
+  InodePriv& inode_priv(std::uint32_t index) const noexcept { return inode_privs_[index]; }
+  DentryPub& dentry(std::uint32_t index) const noexcept { return dentries_[index]; }
+  DentryPriv& dentry_priv(std::uint32_t index) const noexcept { return dentry_privs_[index]; }
+  StringCell& cell(std::uint32_t index) const noexcept { return cells_[index]; }
+  Shared<std::uint32_t>& bucket(std::uint32_t index) const noexcept { return buckets_[index]; }
+  // 0 to 2: how lately a dentry was used; see eviction.h.
+  std::atomic<std::uint8_t>& clock(std::uint32_t index) const noexcept { return clocks_[index]; }
+
+  std::uint32_t index_of(const DentryPriv& priv) const noexcept {
+    return static_cast<std::uint32_t>(&priv - dentry_privs_);
+  }
+
+  std::uint32_t bucket_mask() const noexcept { return bucket_count_ - 1; }
+  std::uint64_t hash_seed() const noexcept { return hash_seed_; }
+  // One more than the greatest index that may be used. Any index from outside is checked first.
+  std::uint32_t inode_bound() const noexcept { return inode_pool_.high_water(); }
+  std::uint32_t dentry_bound() const noexcept { return dentry_pool_.high_water(); }
+
+  // A freed slot, or nothing.
+  std::optional<std::uint32_t> reuse_inode();
+  std::optional<std::uint32_t> reuse_dentry();
+  // A fresh slot, or nothing when the reserved range is full.
+  std::optional<std::uint32_t> carve_inode();
+  std::optional<std::uint32_t> carve_dentry();
+  std::optional<std::uint32_t> take_cell();
+
+  // REQUIRES: nobody can reach the slot any more, its counts are odd.
+  void free_inode(std::uint32_t index);
+  void free_dentry(std::uint32_t index);
+  void free_cell(std::uint32_t index);
+
+  // True while a fresh slot of any kind stays within the memory limit.
+  bool room() const noexcept { return bytes() + kLargestSlot <= limit_bytes_; }
+  std::uint64_t bytes() const noexcept;
+  std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
+  // How many names with their inodes the limit is good for.
+  std::uint32_t names_for_limit() const noexcept { return names_for_limit_; }
+
+  const SlotPool& inode_pool() const noexcept { return inode_pool_; }
+  const SlotPool& dentry_pool() const noexcept { return dentry_pool_; }
+  const SlotPool& cell_pool() const noexcept { return cell_pool_; }
+  int fd() const noexcept { return shared_.fd(); }
+
+ private:
+  static constexpr std::uint64_t kLargestSlot = sizeof(InodePub) + sizeof(InodePriv);
+
+  struct Plan;
+  Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv) noexcept;
+
+  const Mapping shared_;
+  const Mapping private_;
+  InodePub* const inodes_;
+  DentryPub* const dentries_;
+  StringCell* const cells_;
+  Shared<std::uint32_t>* const buckets_;
+  InodePriv* const inode_privs_;
+  DentryPriv* const dentry_privs_;
+  std::atomic<std::uint8_t>* const clocks_;
+  const std::uint32_t bucket_count_;
+  const std::uint32_t names_for_limit_;
+  const std::uint64_t limit_bytes_;
+  const std::uint64_t hash_seed_;
+  const std::uint64_t seq_start_;
+  SlotPool inode_pool_;
+  SlotPool dentry_pool_;
+  SlotPool cell_pool_;
+};
+
+}  // namespace evenfs
