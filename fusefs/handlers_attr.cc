@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Attributes: getattr, statx, setattr, access, statfs, and readlink, which is one more thing that
+// an inode says of itself.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fusefs/handlers.h"
+#include "fusefs/request.h"
+
+namespace evenfs {
+namespace {
+
+// The open file that came with the request, if one did.
+File* file_of(const fuse_file_info* fi) {
+  return fi == nullptr ? nullptr : OpenTable<OpenFile>::at(fi->fh).file.get();
+}
+
+void getattr(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, NodeId(ino), file_of(fi));
+  attr ? r.reply.attr(*attr, r.fs.attr_timeout_s) : r.reply.error(by_id(attr.error()));
+}
+
+// The kernel sends STATX instead of GETATTR when somebody wants to know the time of birth.
+void statx(Request& r, fuse_ino_t ino, int flags, int /*mask*/, fuse_file_info* fi) {
+  if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(NodeId(ino));
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, NodeId(ino), file_of(fi));
+  attr ? r.reply.statx(*attr, r.fs.attr_timeout_s) : r.reply.error(by_id(attr.error()));
+}
+
+SetAttr::Time time_of(bool now, const timespec& at) {
+  return {now, {at.tv_sec, static_cast<std::uint32_t>(at.tv_nsec)}};
+}
+
+SetAttr to_change(const struct stat& attr, int to_set) {
+  const auto has = [to_set](int flag) { return (to_set & flag) != 0; };
+  SetAttr change;
+  if (has(FUSE_SET_ATTR_MODE)) change.mode = attr.st_mode & 07777;
+  if (has(FUSE_SET_ATTR_UID)) change.uid = attr.st_uid;
+  if (has(FUSE_SET_ATTR_GID)) change.gid = attr.st_gid;
+  if (has(FUSE_SET_ATTR_SIZE)) change.size = static_cast<std::uint64_t>(attr.st_size);
+  if (has(FUSE_SET_ATTR_ATIME)) {
+    change.atime = time_of(has(FUSE_SET_ATTR_ATIME_NOW), attr.st_atim);
+  }
+  if (has(FUSE_SET_ATTR_MTIME)) {
+    change.mtime = time_of(has(FUSE_SET_ATTR_MTIME_NOW), attr.st_mtim);
+  }
+  // Not sent while HANDLE_KILLPRIV is off, when the kernel sends the new mode itself.
+  change.clear_suid_sgid = has(FUSE_SET_ATTR_KILL_SUID) || has(FUSE_SET_ATTR_KILL_SGID);
+  return change;
+}
+
+void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
+  const SetAttr change = to_change(*attr, to_set);
+  const Result<Attr> now = r.fs.cache.setattr(r.me, NodeId(ino), change, file_of(fi));
+  now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));
+}
+
+// Not asked while the kernel checks permissions itself (default_permissions).
+void access(Request& r, fuse_ino_t ino, int mask) {
+  r.reply.status(by_id(r.fs.cache.access(r.me, NodeId(ino), r.cred(), mask)));
+}
+
+void readlink(Request& r, fuse_ino_t ino) {
+  const Result<std::string> target = r.fs.cache.readlink(r.me, NodeId(ino));
+  target ? r.reply.link_target(target->c_str()) : r.reply.error(by_id(target.error()));
+}
+
+void statfs(Request& r, fuse_ino_t ino) {
+  const Result<Cache::Pin> pin = r.fs.cache.pin(NodeId(ino));
+  if (!pin) return r.reply.error(pin.error());
+  const Result<struct statvfs> st = r.fs.store.statfs(pin->node());
+  st ? r.reply.statfs(*st) : r.reply.error(by_id(st.error()));
+}
+
+}  // namespace
+
+void add_attr_handlers(fuse_lowlevel_ops& ops) {
+  ops.getattr = op<getattr>;
+  ops.statx = op<statx>;
+  ops.setattr = op<setattr>;
+  ops.access = op<access>;
+  ops.readlink = op<readlink>;
+  ops.statfs = op<statfs>;
+}
+
+}  // namespace evenfs

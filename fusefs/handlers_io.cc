@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Open files: open, create, read, write and what else goes through a descriptor.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "fusefs/atime.h"
+#include "fusefs/handlers.h"
+
+namespace evenfs {
+namespace {
+
+OpenFile& file_at(const fuse_file_info* fi) { return OpenTable<OpenFile>::at(fi->fh); }
+
+// The flags for the file on the source.
+//   O_APPEND  goes: the kernel sends offsets, and pages that were written through a mapping come
+//             back by any open file of the inode; appending those would corrupt it.
+//   O_DIRECT  goes: our buffers need not meet the source's alignment. The kernel keeps its own
+//             page cache out of the way of such a file without our help.
+//   The rest that goes has been dealt with before the request was sent. O_SYNC and O_DSYNC stay:
+//   they are promises about the source's disk.
+int backing_flags(int flags) {
+  return flags & ~(O_APPEND | O_DIRECT | O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECTORY);
+}
+
+// How the kernel treats its pages of this open file. keep_cache stays off: the pages of an
+// earlier open are dropped, so a program that opens a file sees what others wrote to the source
+// before. Within one open AUTO_INVAL_DATA drops them when size or mtime are seen to change.
+void set_open_reply(fuse_file_info& fi, std::uint64_t number) {
+  fi.fh = number;
+  fi.keep_cache = 0;
+  // Writes are at given offsets, so those that O_DIRECT does not cache need not wait for each
+  // other. The kernel still serialises those that extend the file.
+  fi.parallel_direct_writes = 1;
+}
+
+void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
+  const NodeId id(ino);
+  auto open = std::make_unique<OpenFile>();
+  Result<std::unique_ptr<File>> file = r.fs.cache.open(r.me, id, backing_flags(fi->flags));
+  if (!file) return r.reply.error(by_id(file.error()));
+  open->id = id;
+  open->file = std::move(*file);
+  const std::uint64_t number = r.fs.files.add(std::move(open));
+  set_open_reply(*fi, number);
+  if (!r.reply.open(*fi)) r.fs.files.remove(number);
+}
+
+// Answers with a file that was just made: an entry, counted once, and an open file.
+void reply_created(Request& r, std::unique_ptr<OpenFile> open, Result<Opened> made,
+                   fuse_file_info& fi) {
+  if (!made) return r.reply.error(made.error());
+  const NodeId id = made->entry.id;
+  open->id = id;
+  open->file = std::move(made->file);
+  const std::uint64_t number = r.fs.files.add(std::move(open));
+  set_open_reply(fi, number);
+  if (r.reply.create(r.entry_param(made->entry), fi)) return;
+  r.fs.files.remove(number);
+  r.fs.cache.forget(r.me, id, 1);
+}
+
+void create(Request& r, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* fi) {
+  const Result<NameRef> ref = NameRef::make(name);
+  if (!ref) return r.reply.error(ref.error());
+  // Allocated first: once the file is made, nothing may fail for want of memory.
+  auto open = std::make_unique<OpenFile>();
+  const int flags = backing_flags(fi->flags) | (fi->flags & O_EXCL);
+  reply_created(r, std::move(open),
+                r.fs.cache.create(r.me, NodeId(parent), *ref, mode, flags, r.cred()), *fi);
+}
+
+void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
+  auto open = std::make_unique<OpenFile>();
+  // O_EXCL means here that no name may ever be given to the file.
+  const int flags = (backing_flags(fi->flags) & ~O_TMPFILE) | (fi->flags & O_EXCL);
+  reply_created(r, std::move(open), r.fs.cache.tmpfile(r.me, NodeId(parent), mode, flags, r.cred()),
+                *fi);
+}
+
+// Into the thread's own buffer: one read and one write, where handing the descriptor to libfuse
+// would add an allocation, and splicing several more system calls.
+void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* fi) {
+  const OpenFile& open = file_at(fi);
+  const std::span<std::byte> room = r.thread.buffer(size);
+  const Result<std::size_t> got = [&] {
+    const AtimeSection atime(r, NodeId(ino), open.file.get());
+    return open.file->read(room, static_cast<std::uint64_t>(offset));
+  }();
+  if (!got) return r.reply.error(got.error());
+  r.reply.bytes(room.first(*got));
+}
+
+// A write changes size and times. It does not change the mode: while HANDLE_KILLPRIV is off, the
+// kernel clears set-id bits by a SETATTR of its own before it sends the write.
+void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t offset,
+           fuse_file_info* fi) {
+  const Result<std::size_t> put = [&]() -> Result<std::size_t> {
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    if (!change) return change.error();
+    return file_at(fi).file->write(std::as_bytes(std::span(data, size)),
+                                   static_cast<std::uint64_t>(offset));
+  }();
+  put ? r.reply.written(*put) : r.reply.error(put.error());
+}
+
+void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
+               fuse_file_info* fi) {
+  const Status status = [&]() -> Status {
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    if (!change) return change.error();
+    return file_at(fi).file->fallocate(mode, static_cast<std::uint64_t>(offset),
+                                       static_cast<std::uint64_t>(length));
+  }();
+  r.reply.status(status);
+}
+
+void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* fi,
+                     fuse_ino_t to_ino, off_t to_offset, fuse_file_info* to_fi, std::size_t length,
+                     int flags) {
+  if (flags != 0) return r.reply.error(Errno(EINVAL));
+  const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
+    const AtimeSection atime(r, NodeId(ino), file_at(fi).file.get());
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(to_ino), Fields::kStat);
+    if (!change) return change.error();
+    return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), *file_at(to_fi).file,
+                                        static_cast<std::uint64_t>(to_offset), length);
+  }();
+  copied ? r.reply.written(*copied) : r.reply.error(copied.error());
+}
+
+void lseek(Request& r, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* fi) {
+  // The kernel knows the size and answers the others itself.
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return r.reply.error(Errno(EINVAL));
+  const Result<std::uint64_t> at =
+      file_at(fi).file->lseek(static_cast<std::uint64_t>(offset), whence);
+  at ? r.reply.offset(*at) : r.reply.error(at.error());
+}
+
+void flush(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
+  r.reply.status(file_at(fi).file->flush());
+}
+
+void fsync(Request& r, fuse_ino_t /*ino*/, int data_only, fuse_file_info* fi) {
+  r.reply.status(file_at(fi).file->fsync(data_only != 0));
+}
+
+void release(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
+  r.fs.files.remove(fi->fh);
+  r.reply.ok();
+}
+
+// What a file system without requests of its own answers. Cloning and file flags are the
+// source's business, and it is not the source's file that the program has open.
+void ioctl(Request& r, fuse_ino_t /*ino*/, unsigned /*command*/, void* /*argument*/,
+           fuse_file_info* /*fi*/, unsigned /*flags*/, const void* /*in*/, std::size_t /*in_size*/,
+           std::size_t /*out_size*/) {
+  r.reply.error(Errno(ENOTTY));
+}
+
+}  // namespace
+
+void add_io_handlers(fuse_lowlevel_ops& ops) {
+  ops.open = op<open>;
+  ops.create = op<create>;
+  ops.tmpfile = op<tmpfile>;
+  ops.read = op<read>;
+  ops.write = op<write>;
+  ops.fallocate = op<fallocate>;
+  ops.copy_file_range = op<copy_file_range>;
+  ops.lseek = op<lseek>;
+  ops.flush = op<flush>;
+  ops.fsync = op<fsync>;
+  ops.release = op<release>;
+  ops.ioctl = op<ioctl>;
+}
+
+}  // namespace evenfs

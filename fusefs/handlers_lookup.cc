@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// lookup and forget: how the kernel comes to know an inode and how it lets go of it. They are
+// one protocol and are read together: lookup counts before it replies, forget gives counts back.
+#include <string_view>
+
+#include "fusefs/handlers.h"
+#include "fusefs/request.h"
+
+namespace evenfs {
+namespace {
+
+Result<Entry> find(Request& r, NodeId dir, std::string_view name) {
+  // Only a server that exports the mount by NFS asks for these two.
+  if (name == ".") return r.fs.cache.lookup_self(r.me, dir);
+  if (name == "..") return r.fs.cache.lookup_parent(r.me, dir);
+  const Result<NameRef> checked = NameRef::make(name);
+  if (!checked) return checked.error();
+  return r.fs.cache.lookup(r.me, dir, *checked);
+}
+
+void lookup(Request& r, fuse_ino_t parent, const char* name) {
+  const Result<Entry> found = find(r, NodeId(parent), name);
+  if (found) return r.reply_entry(*found);
+  if (found.error() == Errno(ENOENT) && r.fs.negative_timeout_s > 0) {
+    // An entry without an inode: the kernel remembers that there is none.
+    fuse_entry_param none{};
+    none.entry_timeout = r.fs.negative_timeout_s;
+    r.reply.entry(none);
+    return;
+  }
+  r.reply.error(found.error());
+}
+
+void forget(Request& r, fuse_ino_t ino, std::uint64_t count) {
+  r.fs.cache.forget(r.me, NodeId(ino), count);
+  r.reply.none();
+}
+
+void forget_multi(Request& r, std::size_t count, fuse_forget_data* forgets) {
+  for (const fuse_forget_data& one : std::span(forgets, count)) {
+    r.fs.cache.forget(r.me, NodeId(one.ino), one.nlookup);
+  }
+  r.reply.none();
+}
+
+}  // namespace
+
+void add_lookup_handlers(fuse_lowlevel_ops& ops) {
+  ops.lookup = op<lookup>;
+  ops.forget = op<forget>;
+  ops.forget_multi = op<forget_multi>;
+}
+
+}  // namespace evenfs

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Names: making, linking, renaming and removing them. The permission was checked by the kernel
+// (default_permissions), and it has applied the umask to modes.
+#include "fusefs/handlers.h"
+#include "fusefs/request.h"
+
+namespace evenfs {
+namespace {
+
+// Answers an error and returns nothing if `name` is not one that a directory can hold.
+std::optional<NameRef> checked(Request& r, const char* name) {
+  Result<NameRef> ref = NameRef::make(name);
+  if (ref) return *ref;
+  r.reply.error(ref.error());
+  return std::nullopt;
+}
+
+void mknod(Request& r, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
+  const auto ref = checked(r, name);
+  if (!ref) return;
+  r.reply_entry(r.fs.cache.mknod(r.me, NodeId(parent), *ref, mode, rdev, r.cred()));
+}
+
+void mkdir(Request& r, fuse_ino_t parent, const char* name, mode_t mode) {
+  const auto ref = checked(r, name);
+  if (!ref) return;
+  r.reply_entry(r.fs.cache.mkdir(r.me, NodeId(parent), *ref, mode, r.cred()));
+}
+
+void symlink(Request& r, const char* target, fuse_ino_t parent, const char* name) {
+  const auto ref = checked(r, name);
+  if (!ref) return;
+  r.reply_entry(r.fs.cache.symlink(r.me, NodeId(parent), *ref, target, r.cred()));
+}
+
+void link(Request& r, fuse_ino_t ino, fuse_ino_t new_parent, const char* new_name) {
+  const auto ref = checked(r, new_name);
+  if (!ref) return;
+  r.reply_entry(r.fs.cache.link(r.me, NodeId(ino), NodeId(new_parent), *ref));
+}
+
+void unlink(Request& r, fuse_ino_t parent, const char* name) {
+  const auto ref = checked(r, name);
+  if (!ref) return;
+  r.reply.status(r.fs.cache.unlink(r.me, NodeId(parent), *ref));
+}
+
+void rmdir(Request& r, fuse_ino_t parent, const char* name) {
+  const auto ref = checked(r, name);
+  if (!ref) return;
+  r.reply.status(r.fs.cache.rmdir(r.me, NodeId(parent), *ref));
+}
+
+std::optional<RenameMode> rename_mode(unsigned flags) {
+  for (const RenameMode mode : {RenameMode::kReplace, RenameMode::kNoReplace, RenameMode::kExchange,
+                                RenameMode::kWhiteout}) {
+    if (flags == static_cast<unsigned>(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+void rename(Request& r, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
+            const char* new_name, unsigned flags) {
+  const auto mode = rename_mode(flags);
+  if (!mode) return r.reply.error(Errno(EINVAL));
+  const auto from = checked(r, name);
+  if (!from) return;
+  const auto to = checked(r, new_name);
+  if (!to) return;
+  r.reply.status(r.fs.cache.rename(r.me, NodeId(parent), *from, NodeId(new_parent), *to, *mode));
+}
+
+}  // namespace
+
+void add_namespace_handlers(fuse_lowlevel_ops& ops) {
+  ops.mknod = op<mknod>;
+  ops.mkdir = op<mkdir>;
+  ops.symlink = op<symlink>;
+  ops.link = op<link>;
+  ops.unlink = op<unlink>;
+  ops.rmdir = op<rmdir>;
+  ops.rename = op<rename>;
+}
+
+}  // namespace evenfs

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Extended attributes: the source's, and one of our own on the root that is read but not listed.
+#include <sys/xattr.h>
+
+#include <string_view>
+
+#include "fusefs/handlers.h"
+#include "fusefs/request.h"
+#include "fusefs/stats_json.h"
+
+namespace evenfs {
+namespace {
+
+// The largest value that Linux lets through, in bytes. Some file systems store less.
+constexpr std::size_t kValueMax = 65536;
+
+// The statistics may grow by some digits between the question for the size and the one for the
+// value.
+constexpr std::size_t kStatsSlack = 512;
+
+void get_stats(Request& r, std::size_t size) {
+  const std::string json = r.fs.stats.json();
+  if (size == 0) return r.reply.xattr_size(json.size() + kStatsSlack);
+  if (size < json.size()) return r.reply.error(Errno(ERANGE));
+  r.reply.bytes(std::as_bytes(std::span(json)));
+}
+
+// Answers a call that wants a size if `size` is 0, else a value of at most `size` bytes.
+template <class Read>
+void reply_value(Request& r, std::size_t size, Read read) {
+  const std::span<std::byte> room =
+      size == 0 ? std::span<std::byte>() : r.thread.buffer(std::min(size, kValueMax));
+  const Result<std::size_t> got = read(room);
+  if (!got) return r.reply.error(by_id(got.error()));
+  if (size == 0) return r.reply.xattr_size(*got);
+  r.reply.bytes(room.first(*got));
+}
+
+void getxattr(Request& r, fuse_ino_t ino, const char* name, std::size_t size) {
+  const NodeId id(ino);
+  if (id.is_root() && std::string_view(name) == kStatsXattr) return get_stats(r, size);
+  const Result<Cache::Pin> pin = r.fs.cache.pin(id);
+  if (!pin) return r.reply.error(pin.error());
+  reply_value(r, size, [&](std::span<std::byte> into) {
+    return r.fs.store.getxattr(pin->node(), name, into);
+  });
+}
+
+void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
+  const Result<Cache::Pin> pin = r.fs.cache.pin(NodeId(ino));
+  if (!pin) return r.reply.error(pin.error());
+  reply_value(r, size, [&](std::span<std::byte> into) {
+    return r.fs.store.listxattr(pin->node(), {reinterpret_cast<char*>(into.data()), into.size()});
+  });
+}
+
+// An ACL decides who may pass a directory, and setting one may change the mode; any other
+// attribute changes nothing but the time of change.
+Fields fields_of(std::string_view name) {
+  return name.starts_with("system.posix_acl_") ? Fields::kWalk : Fields::kStat;
+}
+
+void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, std::size_t size,
+              int flags) {
+  const Status status = [&]() -> Status {
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), fields_of(name));
+    if (!change) return change.error();
+    return r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
+  }();
+  r.reply.status(by_id(status));
+}
+
+void removexattr(Request& r, fuse_ino_t ino, const char* name) {
+  const Status status = [&]() -> Status {
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), fields_of(name));
+    if (!change) return change.error();
+    return r.fs.store.removexattr(change->node(), name);
+  }();
+  r.reply.status(by_id(status));
+}
+
+}  // namespace
+
+void add_xattr_handlers(fuse_lowlevel_ops& ops) {
+  ops.getxattr = op<getxattr>;
+  ops.listxattr = op<listxattr>;
+  ops.setxattr = op<setxattr>;
+  ops.removexattr = op<removexattr>;
+}
+
+}  // namespace evenfs

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the user asked for on the command line, checked as far as text can be checked. Whether
+// the paths are usable is fusefs/mount_point.h's question.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/cache/cache.h"
+
+namespace evenfs {
+
+struct Options {
+  std::string source;
+  std::string mountpoint;
+
+  // How long the kernel may use a name, attributes, or the absence of a name without asking.
+  std::chrono::milliseconds entry_timeout{1000};
+  std::chrono::milliseconds attr_timeout{1000};
+  std::chrono::milliseconds negative_timeout{1000};
+  // How long the cache serves what it read from the source; none is for ever.
+  std::optional<std::chrono::milliseconds> cache_ttl{1000};
+
+  Locking locking = Locking::kLockless;
+  std::uint64_t memory_bytes = std::uint64_t{1} << 30;
+  unsigned threads = 0;  // Set by parse_command: never 0 afterwards.
+
+  bool foreground = false;
+  bool debug = false;
+  bool check_only = false;                 // mount(8)'s "fake": check everything, mount nothing.
+  std::vector<std::string> mount_options;  // For libfuse and the kernel, one each.
+};
+
+inline constexpr int kExitUsage = 2;    // The command line is wrong; nothing was mounted.
+inline constexpr int kExitFailure = 1;  // The mount failed, or ended by an error.
+
+// Either options, or what to print and the status to exit with.
+struct Command {
+  std::optional<Options> options;
+  std::string text;  // To standard output if `status` is 0, else to standard error.
+  int status = 0;
+};
+
+// Under the name mount.fuse.evenfs the conventions of mount(8)'s helpers hold: -f is fake, and
+// -s, -n, -v, -t TYPE and -N NAMESPACE are accepted.
+Command parse_command(int argc, const char* const* argv);
+
+unsigned default_threads();
+
+}  // namespace evenfs

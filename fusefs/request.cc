@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/request.h"
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace evenfs {
+namespace {
+
+timespec to_timespec(Timestamp time) noexcept {
+  return {static_cast<time_t>(time.sec), static_cast<long>(time.nsec)};
+}
+
+statx_timestamp to_statx_time(Timestamp time) noexcept {
+  statx_timestamp out{};
+  out.tv_sec = time.sec;
+  out.tv_nsec = time.nsec;
+  return out;
+}
+
+}  // namespace
+
+struct stat to_stat(const Attr& attr) noexcept {
+  struct stat st {};
+  st.st_ino = attr.ino;
+  st.st_mode = attr.mode;
+  st.st_nlink = attr.nlink;
+  st.st_uid = attr.uid;
+  st.st_gid = attr.gid;
+  st.st_rdev = attr.rdev;
+  st.st_size = static_cast<off_t>(attr.size);
+  st.st_blocks = static_cast<blkcnt_t>(attr.blocks);
+  st.st_blksize = static_cast<blksize_t>(attr.blksize);
+  st.st_atim = to_timespec(attr.atime);
+  st.st_mtim = to_timespec(attr.mtime);
+  st.st_ctim = to_timespec(attr.ctime);
+  return st;
+}
+
+struct statx to_statx(const Attr& attr) noexcept {
+  struct statx stx {};
+  stx.stx_mask = STATX_BASIC_STATS;
+  if (attr.btime != Timestamp{}) stx.stx_mask |= STATX_BTIME;
+  stx.stx_blksize = attr.blksize;
+  stx.stx_nlink = attr.nlink;
+  stx.stx_uid = attr.uid;
+  stx.stx_gid = attr.gid;
+  stx.stx_mode = static_cast<__u16>(attr.mode);
+  stx.stx_ino = attr.ino;
+  stx.stx_size = attr.size;
+  stx.stx_blocks = attr.blocks;
+  stx.stx_atime = to_statx_time(attr.atime);
+  stx.stx_btime = to_statx_time(attr.btime);
+  stx.stx_ctime = to_statx_time(attr.ctime);
+  stx.stx_mtime = to_statx_time(attr.mtime);
+  stx.stx_rdev_major = major(attr.rdev);
+  stx.stx_rdev_minor = minor(attr.rdev);
+  return stx;
+}
+
+Cred Request::cred() {
+  const fuse_ctx& context = *fuse_req_ctx(req);
+  Cred cred{context.uid, context.gid, context.umask, {}};
+  if (cred.uid == 0) return cred;  // Root needs no group to be allowed anything.
+  // Reads a file under /proc, so it is done for new objects only and never for a lookup. A caller
+  // who has died meanwhile, or who lives in a namespace that we cannot see, has no groups.
+  std::vector<std::uint32_t>& groups = thread.groups;
+  if (groups.empty()) groups.resize(64);
+  int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
+  if (count > static_cast<int>(groups.size())) {
+    groups.resize(static_cast<std::size_t>(count));
+    count = fuse_req_getgroups(req, count, groups.data());
+  }
+  const auto known = static_cast<std::size_t>(std::max(count, 0));
+  cred.groups = std::span(groups).first(std::min(known, groups.size()));
+  return cred;
+}
+
+fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
+  fuse_entry_param param{};
+  param.ino = entry.id.raw();
+  param.generation = entry.id.generation();
+  param.attr = to_stat(entry.attr);
+  param.attr_timeout = fs.attr_timeout_s;
+  param.entry_timeout = fs.entry_timeout_s;
+  return param;
+}
+
+void Request::reply_entry(const Entry& entry) {
+  const NodeId id = entry.id;
+  // The count was made before the reply is sent: with the reply the kernel may forget at once.
+  if (!reply.entry(entry_param(entry))) fs.cache.forget(me, id, 1);
+}
+
+}  // namespace evenfs

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What every handler works with: the daemon's parts, the thread's own state, the request, and
+// the Reply that answers it exactly once.
+//
+// Three rules hold in all handlers:
+//   - Nothing that the reply could free is touched after it: the kernel may forget an inode or
+//     release a file, on another thread, before the call that sent the reply has returned.
+//   - A reply that could not be delivered gives back what it would have handed over.
+//   - A request addressed by number whose object has gone is ESTALE, never ENOENT: at ESTALE the
+//     kernel looks the path up once more, ENOENT it would hand to the program.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "core/base/assert.h"
+#include "core/cache/cache.h"
+#include "fusefs/open_table.h"
+
+namespace evenfs {
+
+class DaemonStats;
+
+// How the source's file system keeps access times.
+enum class AtimeRule { kNever, kRelative, kAlways };
+
+// What the handlers share. Constant after construction but for the tables, which have their own
+// locks.
+struct Daemon {
+  Cache& cache;
+  Store& store;
+  double entry_timeout_s;
+  double attr_timeout_s;
+  double negative_timeout_s;
+  AtimeRule atime_rule;
+  const DaemonStats& stats;
+  OpenTable<OpenFile>& files;
+  OpenTable<OpenDirectory>& directories;
+};
+
+// What one thread owns. Handlers find it by one thread-local pointer.
+struct ThreadState {
+  explicit ThreadState(WorkerRegistry& registry) : worker(registry) {}
+
+  // `size` bytes, contents undefined, until the next call.
+  std::span<std::byte> buffer(std::size_t size) {
+    if (size > buffer_size) {
+      bytes.reset();  // First, so that the peak is one buffer.
+      buffer_size = 0;
+      bytes = std::make_unique_for_overwrite<std::byte[]>(size);
+      buffer_size = size;
+    }
+    return {bytes.get(), size};
+  }
+
+  Worker worker;
+  std::vector<std::uint32_t> groups;
+  std::unique_ptr<std::byte[]> bytes;
+  std::size_t buffer_size = 0;
+};
+
+inline thread_local ThreadState* this_thread_state = nullptr;
+
+struct stat to_stat(const Attr& attr) noexcept;
+struct statx to_statx(const Attr& attr) noexcept;
+
+// Answers one request exactly once. Functions that return bool say whether the kernel took the
+// answer; if not, whatever the answer handed over is still ours.
+class Reply {
+ public:
+  explicit Reply(fuse_req_t req) noexcept : req_(req) {}
+  Reply(const Reply&) = delete;
+  Reply& operator=(const Reply&) = delete;
+  ~Reply() {
+    EVENFS_ASSERT(req_ == nullptr);
+    if (req_ != nullptr) fuse_reply_err(req_, EIO);
+  }
+
+  bool answered() const noexcept { return req_ == nullptr; }
+
+  void error(Errno error) { fuse_reply_err(take(), error.code()); }
+  void ok() { fuse_reply_err(take(), 0); }
+  void none() { fuse_reply_none(take()); }
+  void status(const Status& status) { status ? ok() : error(status.error()); }
+
+  bool entry(const fuse_entry_param& entry) { return fuse_reply_entry(take(), &entry) == 0; }
+  bool create(const fuse_entry_param& entry, const fuse_file_info& fi) {
+    return fuse_reply_create(take(), &entry, &fi) == 0;
+  }
+  bool open(const fuse_file_info& fi) { return fuse_reply_open(take(), &fi) == 0; }
+
+  void attr(const Attr& attr, double timeout_s) {
+    const struct stat st = to_stat(attr);
+    fuse_reply_attr(take(), &st, timeout_s);
+  }
+  void statx(const Attr& attr, double timeout_s) {
+    struct statx stx = to_statx(attr);
+    fuse_reply_statx(take(), 0, &stx, timeout_s);
+  }
+  void link_target(const char* target) { fuse_reply_readlink(take(), target); }
+  bool bytes(std::span<const std::byte> bytes) {
+    return fuse_reply_buf(take(), reinterpret_cast<const char*>(bytes.data()), bytes.size()) == 0;
+  }
+  void written(std::size_t count) { fuse_reply_write(take(), count); }
+  void offset(std::uint64_t offset) { fuse_reply_lseek(take(), static_cast<off_t>(offset)); }
+  void statfs(const struct statvfs& st) { fuse_reply_statfs(take(), &st); }
+  void xattr_size(std::size_t size) { fuse_reply_xattr(take(), size); }
+
+ private:
+  fuse_req_t take() noexcept {
+    EVENFS_ASSERT(req_ != nullptr);
+    return std::exchange(req_, nullptr);
+  }
+  fuse_req_t req_;
+};
+
+struct Request {
+  explicit Request(fuse_req_t raw)
+      : req(raw),
+        fs(*static_cast<Daemon*>(fuse_req_userdata(raw))),
+        thread(*this_thread_state),
+        me(thread.worker),
+        reply(raw) {}
+
+  // Who asks, with supplementary groups where they can matter. Valid until the next call.
+  Cred cred();
+
+  fuse_entry_param entry_param(const Entry& entry) const noexcept;
+  // Answers with an entry that was counted once; takes the count back if nobody received it.
+  void reply_entry(const Entry& entry);
+  void reply_entry(const Result<Entry>& entry) {
+    entry ? reply_entry(*entry) : reply.error(entry.error());
+  }
+
+  fuse_req_t req;  // For reading its context only; `reply` answers it.
+  Daemon& fs;
+  ThreadState& thread;
+  Worker& me;
+  Reply reply;
+};
+
+// What a request addressed by number answers when its object has gone.
+inline Errno by_id(Errno error) noexcept { return error == Errno(ENOENT) ? Errno(ESTALE) : error; }
+inline Status by_id(const Status& status) noexcept {
+  return status ? status : Status(by_id(status.error()));
+}
+
+namespace request_detail {
+
+template <auto Handler>
+struct Op;
+
+template <class... Args, void (*Handler)(Request&, Args...)>
+struct Op<Handler> {
+  // The one place where an exception is caught: handlers are called from C, and the only one
+  // that they let through is the want of memory.
+  static void call(fuse_req_t req, Args... args) noexcept {
+    Request request(req);
+    try {
+      Handler(request, args...);
+    } catch (const std::bad_alloc&) {
+      if (!request.reply.answered()) request.reply.error(Errno(ENOMEM));
+    }
+  }
+};
+
+}  // namespace request_detail
+
+// The function for libfuse's table that runs `Handler`.
+template <auto Handler>
+inline constexpr auto op = &request_detail::Op<Handler>::call;
+
+}  // namespace evenfs

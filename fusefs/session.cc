@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/session.h"
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "core/store/local_store.h"
+#include "fusefs/fuse_mount.h"
+#include "fusefs/handlers.h"
+#include "fusefs/log.h"
+#include "fusefs/option_values.h"
+#include "fusefs/request.h"
+#include "fusefs/stats_json.h"
+#include "fusefs/ticker.h"
+
+namespace evenfs {
+namespace {
+
+int fail(const std::string& line) {
+  std::fprintf(stderr, "evenfs: %s\n", line.c_str());
+  return kExitFailure;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+CacheOptions cache_options(const Options& options) {
+  CacheOptions cache;
+  cache.memory_bytes = options.memory_bytes;
+  if (options.cache_ttl) {
+    const auto ms = static_cast<std::uint64_t>(options.cache_ttl->count());
+    cache.ttl_ticks = (ms + kTickMs - 1) / kTickMs;
+  }
+  return cache;
+}
+
+// Of the file system that the source is on. Others that are mounted below it are treated alike.
+AtimeRule atime_rule(const std::string& source) {
+  struct statvfs st {};
+  if (::statvfs(source.c_str(), &st) != 0) return AtimeRule::kAlways;
+  if ((st.f_flag & (ST_NOATIME | ST_RDONLY)) != 0) return AtimeRule::kNever;
+  return (st.f_flag & ST_RELATIME) != 0 ? AtimeRule::kRelative : AtimeRule::kAlways;
+}
+
+double seconds(std::chrono::milliseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+MountRequest mount_request(const Options& options) {
+  MountRequest request{options.source, options.mountpoint, "evenfs", {}, options.debug};
+  request.options.push_back("default_permissions");
+  // Anybody else needs the administrator's leave for it (user_allow_other).
+  if (::geteuid() == 0) request.options.push_back("allow_other");
+  request.options.insert(request.options.end(), options.mount_options.begin(),
+                         options.mount_options.end());
+  return request;
+}
+
+// Called once, on whichever thread receives the first request.
+void init(void* /*userdata*/, fuse_conn_info* conn) {
+  set_transport(conn);
+  for (const std::uint64_t capability : {
+           FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,  // Attributes with names, when used.
+           FUSE_CAP_ASYNC_READ, FUSE_CAP_ATOMIC_O_TRUNC,
+           FUSE_CAP_AUTO_INVAL_DATA,  // Pages go when size or mtime changed behind them.
+           FUSE_CAP_EXPORT_SUPPORT,   // Numbers are never used again, so NFS can keep them.
+       }) {
+    fuse_set_feature_flag(conn, capability);
+  }
+  // Off: the kernel clears set-id bits by a SETATTR before it sends a write; every backing store
+  // can do that. ACLs: permission is checked by mode bits.
+  fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_HANDLE_KILLPRIV_V2 |
+                                    FUSE_CAP_POSIX_ACL | FUSE_CAP_WRITEBACK_CACHE);
+}
+
+std::string mounted_line(const Options& options) {
+  const std::string ttl = options.cache_ttl ? format_duration(*options.cache_ttl) : "inf";
+  return fmt::format(
+      "evenfs: {} is mounted on {} ({}, {}, {} threads, cache ttl {}); end with "
+      "Ctrl-C or: umount {}\n",
+      options.source, options.mountpoint, locking_name(options.locking),
+      format_size(options.memory_bytes), options.threads, ttl, options.mountpoint);
+}
+
+void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serve) {
+  ThreadState state(registry);
+  this_thread_state = &state;
+  serve();
+  this_thread_state = nullptr;
+}
+
+int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache,
+          WorkerRegistry& registry, const EndSignals& signals) {
+  OpenTable<OpenFile> files;
+  OpenTable<OpenDirectory> directories;
+  DaemonStats stats(options, cache, store, registry, files, directories);
+  Daemon daemon{cache,
+                store,
+                seconds(options.entry_timeout),
+                seconds(options.attr_timeout),
+                seconds(options.negative_timeout),
+                atime_rule(options.source),
+                stats,
+                files,
+                directories};
+  fuse_lowlevel_ops ops = make_handlers();
+  ops.init = init;
+
+  std::string error;
+  const std::unique_ptr<FuseMount> mount =
+      FuseMount::mount(mount_request(options), ops, &daemon, error);
+  if (!mount) return fail(error);
+
+  std::optional<Ticker> ticker;
+  if (options.cache_ttl) ticker.emplace(cache);
+  WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
+    serve_on_thread(registry, serve_requests);
+  });
+  stats.set_loop(loop);
+  if (const Status started = loop.start(); !started) {
+    loop.stop(kStopPatience);
+    mount->detach();
+    return fail(fmt::format("cannot start {} threads: {}", options.threads,
+                            std::strerror(started.error().code())));
+  }
+  // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
+  // from now on sees the mount.
+  if (options.foreground) {
+    std::fputs(mounted_line(options).c_str(), stdout);
+    std::fflush(stdout);
+  } else {
+    log_to_syslog();
+  }
+  launcher.ready();
+  return serve_until_end(*mount, loop, signals);
+}
+
+}  // namespace
+
+int run_session(const Options& options, Launcher& launcher) {
+  const EndSignals signals;
+  raise_descriptor_limit();
+  ::umask(0);  // Modes arrive with the caller's umask applied.
+  LocalStore::Options store_options;
+  store_options.switch_cred = ::geteuid() == 0;
+  Result<std::unique_ptr<LocalStore>> store = LocalStore::open(options.source, store_options);
+  if (!store) {
+    return fail(
+        fmt::format("cannot open {}: {}", options.source, std::strerror(store.error().code())));
+  }
+  WorkerRegistry registry;
+  Result<std::unique_ptr<Cache>> cache =
+      make_cache(options.locking, **store, cache_options(options));
+  if (!cache) {
+    return fail(fmt::format("cannot make the cache: {}", std::strerror(cache.error().code())));
+  }
+  return serve(options, launcher, **store, **cache, registry, signals);
+}
+
+}  // namespace evenfs

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The daemon's life: store, cache, mount, threads, and all of it in reverse.
+#pragma once
+
+#include "fusefs/launcher.h"
+#include "fusefs/options.h"
+
+namespace evenfs {
+
+// Mounts, serves until the end, and returns the status to exit with. Failures are printed as one
+// line. `options` have checked paths.
+int run_session(const Options& options, Launcher& launcher);
+
+}  // namespace evenfs

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/worker_loop.h"
+
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include "core/base/assert.h"
+
+namespace evenfs {
+namespace {
+
+constexpr int kWakeSignal = SIGUSR2;
+constexpr int kWakeIntervalMs = 2;
+
+// By number, because the numbers are the protocol and headers of older kernels lack the last.
+// clang-format off
+constexpr std::array<std::string_view, kOpcodeSlots> kOpcodeNames = {
+    "", "lookup", "forget", "getattr", "setattr", "readlink", "symlink", "",
+    "mknod", "mkdir", "unlink", "rmdir", "rename", "link", "open", "read",
+    "write", "statfs", "release", "", "fsync", "setxattr", "getxattr", "listxattr",
+    "removexattr", "flush", "init", "opendir", "readdir", "releasedir", "fsyncdir", "getlk",
+    "setlk", "setlkw", "access", "create", "interrupt", "bmap", "destroy", "ioctl",
+    "poll", "notify_reply", "batch_forget", "fallocate", "readdirplus", "rename2", "lseek",
+    "copy_file_range", "setupmapping", "removemapping", "syncfs", "tmpfile", "statx",
+    "copy_file_range_64", "", "", "", "", "", "", "", "", "", "other"};
+// clang-format on
+static_assert(kOpcodeNames[kOpcodeSlots - 1] == "other");
+
+void do_nothing(int) {}
+
+void install_wake_handler() {
+  struct sigaction action {};
+  action.sa_handler = do_nothing;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = 0;  // Without SA_RESTART, so that read() returns EINTR.
+  ::sigaction(kWakeSignal, &action, nullptr);
+}
+
+void let_wake_signal_in() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kWakeSignal);
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void add_one(std::atomic<std::uint64_t>& cell) noexcept {
+  // One writer, and nobody concludes anything from the value.
+  cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::string_view opcode_name(std::size_t opcode) noexcept {
+  return opcode < kOpcodeNames.size() ? kOpcodeNames[opcode] : std::string_view();
+}
+
+WorkerLoop::WorkerLoop(fuse_session* session, unsigned threads, Around around)
+    : session_(session),
+      threads_(threads),
+      around_(std::move(around)),
+      lanes_(std::make_unique<Lane[]>(threads)),
+      ended_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  for (unsigned i = 0; i < threads_; ++i) lanes_[i].done.store(true, std::memory_order_relaxed);
+}
+
+WorkerLoop::~WorkerLoop() { EVENFS_ASSERT(all_done()); }
+
+Status WorkerLoop::start() {
+  if (!ended_) return Errno(EMFILE);
+  install_wake_handler();
+  for (unsigned i = 0; i < threads_; ++i) {
+    Lane& lane = lanes_[i];
+    lane.done.store(false, std::memory_order_relaxed);  // Before the thread exists.
+    try {
+      lane.thread = std::thread([this, &lane] { run(lane); });
+    } catch (const std::system_error& error) {
+      lane.done.store(true, std::memory_order_relaxed);
+      return Errno(error.code().value());
+    }
+  }
+  return Status();
+}
+
+void WorkerLoop::run(Lane& lane) {
+  let_wake_signal_in();
+  around_([&] { serve(lane); });
+  // Release: pairs with the acquire in all_done(), so that who saw it also sees failed_.
+  lane.done.store(true, std::memory_order_release);
+  ::eventfd_write(ended_.get(), 1);
+}
+
+void WorkerLoop::serve(Lane& lane) {
+  fuse_buf buffer{};  // libfuse allocates its memory in the first call.
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int got = fuse_session_receive_buf(session_, &buffer);
+    if (got == -EINTR || got == -EAGAIN) continue;
+    if (got <= 0) {
+      // 0: the mount is gone. ECONNABORTED: somebody aborted the connection on purpose.
+      if (got < 0 && got != -ENODEV && got != -ECONNABORTED) {
+        failed_.store(true, std::memory_order_relaxed);
+      }
+      break;
+    }
+    const auto* header = static_cast<const fuse_in_header*>(buffer.mem);
+    add_one(lane.requests[std::min<std::size_t>(header->opcode, kOpcodeSlots - 1)]);
+    lane.busy.store(1, std::memory_order_relaxed);
+    fuse_session_process_buf(session_, &buffer);
+    lane.busy.store(0, std::memory_order_relaxed);
+  }
+  std::free(buffer.mem);
+}
+
+bool WorkerLoop::all_done() const noexcept {
+  for (unsigned i = 0; i < threads_; ++i) {
+    // Acquire: pairs with the release in run().
+    if (!lanes_[i].done.load(std::memory_order_acquire)) return false;
+  }
+  return true;
+}
+
+bool WorkerLoop::stop(std::chrono::milliseconds patience) {
+  using Clock = std::chrono::steady_clock;
+  stopping_.store(true, std::memory_order_relaxed);
+  const Clock::time_point give_up = Clock::now() + patience;
+  // A signal that arrives between a thread's look at stopping_ and its read() is lost, hence the
+  // repetition. Threads inside a request are spared: a system call of theirs on the source could
+  // fail with EINTR, and the caller would see that.
+  while (!all_done()) {
+    if (Clock::now() > give_up) return false;
+    for (unsigned i = 0; i < threads_; ++i) {
+      Lane& lane = lanes_[i];
+      if (!lane.done.load(std::memory_order_relaxed) &&
+          lane.busy.load(std::memory_order_relaxed) == 0) {
+        ::pthread_kill(lane.thread.native_handle(), kWakeSignal);
+      }
+    }
+    ::poll(nullptr, 0, kWakeIntervalMs);
+  }
+  for (unsigned i = 0; i < threads_; ++i) {
+    if (lanes_[i].thread.joinable()) lanes_[i].thread.join();
+  }
+  return true;
+}
+
+RequestCounts WorkerLoop::requests() const noexcept {
+  RequestCounts sum{};
+  for (unsigned i = 0; i < threads_; ++i) {
+    for (std::size_t opcode = 0; opcode < kOpcodeSlots; ++opcode) {
+      sum[opcode] += lanes_[i].requests[opcode].load(std::memory_order_relaxed);
+    }
+  }
+  return sum;
+}
+
+unsigned WorkerLoop::in_flight() const noexcept {
+  unsigned sum = 0;
+  for (unsigned i = 0; i < threads_; ++i) {
+    sum += lanes_[i].busy.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+}  // namespace evenfs
