@@ -30,7 +30,6 @@ Result<Entry> BasicCache<Policy>::answer_lookup(Worker& me, NodeId dir, NameRef 
     answer = Errno(ENOENT);
   } else {
     me.count(fallback_counter(outcome));
-    if (count == Count::kYes && answer->id != NodeId()) drop_refs(answer->id.index(), 0);
     answer = ask_lookup(me, dir, name, count == Count::kYes ? 1 : 0);
   }
   return answer;

@@ -71,6 +71,7 @@ class BasicCache final : public Cache {
 
  private:
   class DirChange;
+  static constexpr int kCreateTries = 4;
 
   BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl);
 
@@ -102,6 +103,9 @@ class BasicCache final : public Cache {
   template <class Remove>
   Status remove(Worker& me, NodeId dir, NameRef name, Fields fields, Remove call);
   void kill_name(Worker& me, NodeId dir, NameRef name);
+  Result<Opened> make_or_open(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
+                              const Cred& cred);
+  void set_parent(NodeId child, NodeId parent);
 
   // --- walk.h
   Result<Entry> locked_walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,

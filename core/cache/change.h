@@ -115,6 +115,22 @@ Result<Entry> BasicCache<Policy>::symlink(Worker& me, NodeId dir, NameRef name,
 template <LockingPolicy Policy>
 Result<Opened> BasicCache<Policy>::create(Worker& me, NodeId dir, NameRef name,
                                           std::uint32_t mode, int flags, const Cred& cred) {
+  // Without O_EXCL a file may be there and be gone before it is opened. Somebody who does that on
+  // purpose gets his ENOENT in the end.
+  for (int i = 0; i < kCreateTries - 1; ++i) {
+    Result<Opened> opened = make_or_open(me, dir, name, mode, flags, cred);
+    if (opened || (flags & O_EXCL) != 0 ||
+        (opened.error() != Errno(ENOENT) && opened.error() != Errno(ESTALE))) {
+      return opened;
+    }
+  }
+  return make_or_open(me, dir, name, mode, flags, cred);
+}
+
+template <LockingPolicy Policy>
+Result<Opened> BasicCache<Policy>::make_or_open(Worker& me, NodeId dir, NameRef name,
+                                                std::uint32_t mode, int flags,
+                                                const Cred& cred) {
   std::unique_ptr<File> file;
   // Exclusive whatever the caller asks: a file that is there already is opened as such, inside
   // its own section if it is truncated.
@@ -201,6 +217,14 @@ Status BasicCache<Policy>::rmdir(Worker& me, NodeId dir, NameRef name) {
                 [&](const Node& parent) { return core_.store.rmdir(parent, name); });
 }
 
+// Whether or not the new name can be cached, the old parent must not be answered for "..".
+template <LockingPolicy Policy>
+void BasicCache<Policy>::set_parent(NodeId child, NodeId parent) {
+  const auto inode = core_.lock_inode(child.index());
+  if (!S_ISDIR(inode.pub().mode.load(std::memory_order_relaxed))) return;
+  InodeSection(inode, Fields::kWalk).set_parent(parent.index(), parent.generation());
+}
+
 template <LockingPolicy Policy>
 Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir,
                                   NameRef new_name, RenameMode mode) {
@@ -233,8 +257,10 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   // Two names of one inode: POSIX has rename do nothing then. Both stay, uncached.
   if (victim_id == source->id()) return done;
   const std::uint64_t until = core_.until();
+  set_parent(source->id(), new_dir);
   cache_name(me, new_dir, new_name, source->id(), std::nullopt, until);
   if (mode == RenameMode::kExchange && victim) {
+    set_parent(victim_id, dir);
     cache_name(me, dir, name, victim_id, std::nullopt, until);
   } else if (mode == RenameMode::kReplace || mode == RenameMode::kNoReplace) {
     cache_negative(me, dir, name, std::nullopt, until);

@@ -69,15 +69,18 @@ struct Core {
   }
   // Called under the inode lock by whoever took away a reference or a name.
   void queue_if_unused(const InodeLock& inode, std::uint32_t index) {
+    if (inode.priv().state != SlotState::kLive || inode.priv().queued) return;
     // acquire, pairs with the release of Cache::forget and unpin: what the last user did with the
     // inode happened before it is reclaimed.
-    if (inode.priv().refs.load(std::memory_order_acquire) != 0 || !inode.priv().names.empty() ||
-        inode.priv().queued || inode.priv().state != SlotState::kLive) {
-      return;
-    }
+    if (inode.priv().refs.load(std::memory_order_acquire) != 0) return;
+    if (!inode.priv().names.empty()) return;
     inode.priv().queued = true;
     unused.add(index);
   }
+
+  // After a reference was raised and taken back without the lock: whoever killed the inode's last
+  // name meanwhile may have seen the reference and passed by. No guard held.
+  void recheck(std::uint32_t index) { queue_if_unused(lock_inode(index), index); }
 
   NameKey key(std::uint32_t dir_index, NameRef name) const noexcept {
     const std::uint32_t generation =

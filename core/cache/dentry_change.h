@@ -83,6 +83,7 @@ std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32
   dentry.parent_generation.store(slots.inode(dir).generation.load(kRelaxed), kRelaxed);
   dentry.child.store(child, kRelaxed);
   dentry.until.store(until, kRelaxed);
+  slots.home(slot).store(bucket_of(key), kRelaxed);
   slots.clock(slot).store(0, kRelaxed);
   if (!write_name(dentry, key)) {
     slots.free_dentry(slot);
@@ -169,46 +170,19 @@ bool DentryTable<Policy>::kill(std::uint32_t dir, NameRef name) {
   return true;
 }
 
-// The bucket of a dentry that may die or be another any moment: the name read here is only good
-// for finding a bucket to lock; the count tells then whether it was the right one.
-template <LockingPolicy Policy>
-std::optional<std::uint32_t> DentryTable<Policy>::guess_bucket(std::uint32_t index) const {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  const DentryPub& dentry = core_.slots.dentry(index);
-  char name[kNameMax + 3];  // Words are copied whole.
-  const std::uint32_t length = dentry.name_length.load(kRelaxed);
-  if (length == 0 || length > kNameMax) return std::nullopt;
-  const std::uint32_t here = length > kInlineName ? kInlinePrefix : length;
-  for (std::uint32_t i = 0; i * 4 < here; ++i) {
-    const std::uint32_t word = dentry.name[i].load(kRelaxed);
-    std::memcpy(name + i * 4, &word, sizeof word);
-  }
-  std::uint32_t rest = 0;
-  if (length > kInlineName &&
-      !copy_string(core_.slots, dentry.name[kInlinePrefix / 4].load(kRelaxed),
-                   name + kInlinePrefix, length - kInlinePrefix, rest)) {
-    return std::nullopt;
-  }
-  const Result<NameRef> ref = NameRef::make({name, length});
-  if (!ref) return std::nullopt;
-  return bucket_of(NameKey(core_.slots.hash_seed(), dentry.parent_index.load(kRelaxed),
-                           dentry.parent_generation.load(kRelaxed), *ref));
-}
-
 template <LockingPolicy Policy>
 bool DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
   const DentryPub& dentry = core_.slots.dentry(index);
-  const std::optional<std::uint32_t> bucket = guess_bucket(index);
-  if (!bucket) return false;
+  const std::uint32_t bucket = core_.slots.home(index).load(std::memory_order_relaxed);
   std::uint32_t child = 0;
   {
-    const auto guard = core_.policy.write_bucket(*bucket);
+    const auto guard = core_.policy.write_bucket(bucket);
     // A dentry leaves `stamp` only under its own bucket's lock. If that is not the one we hold,
-    // the guess was wrong because the dentry had changed, and then the stamp is not the same.
+    // the dentry had changed before we read its home, and the stamp is not the same.
     validation_fence();
     if (!dentry.seq.same(stamp)) return false;
     child = dentry.child.load(std::memory_order_relaxed);
-    kill_held(index, *bucket);
+    kill_held(index, bucket);
   }
   detach(index, child);
   limbo_.add(index);

@@ -74,7 +74,6 @@ class DentryTable {
   void detach(std::uint32_t index, std::uint32_t child);
   std::optional<Stamp> publish(std::uint32_t slot, const NameKey& key,
                                std::optional<Stamp> content);
-  std::optional<std::uint32_t> guess_bucket(std::uint32_t index) const;
   std::uint32_t bucket_of(const NameKey& key) const noexcept {
     return static_cast<std::uint32_t>(key.hash) & core_.slots.bucket_mask();
   }

@@ -74,16 +74,17 @@ class FastPath {
     return outcome;
   }
 
-  // After anything but a hit, entry.id is the inode whose count was raised and taken back, if any:
-  // with Count::kYes the caller has it looked at again, for the reclaimer may have passed by.
   Outcome lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {
-    entry.id = NodeId();
     if (!in_bounds(dir)) return Outcome::kStaleId;
     const NameKey key(core_.slots.hash_seed(), dir.index(), dir.generation(), name);
-    const auto section = core_.policy.read();
     Outcome outcome = Outcome::kInodeChanged;
     for (int i = 0; i < kTries && outcome == Outcome::kInodeChanged; ++i) {
-      outcome = lookup_once(dir, key, count, entry);
+      std::uint32_t taken_back = 0;
+      {
+        const auto section = core_.policy.read();
+        outcome = lookup_once(dir, key, count, entry, taken_back);
+      }
+      if (taken_back != 0) core_.recheck(taken_back);
     }
     return outcome;
   }
@@ -93,21 +94,13 @@ class FastPath {
   Outcome hold(NodeId dir, NameRef name, std::uint64_t refs, DentrySeen& seen) noexcept {
     if (!in_bounds(dir)) return Outcome::kStaleId;
     const NameKey key(core_.slots.hash_seed(), dir.index(), dir.generation(), name);
-    const auto section = core_.policy.read();
-    if (dentries_.find(dir.index(), dir.generation(), key, seen) != Find::kFound) {
-      return Outcome::kMiss;
+    Outcome outcome = Outcome::kHit;
+    {
+      const auto section = core_.policy.read();
+      outcome = hold_once(dir, key, refs, seen);
     }
-    if (!core_.fresh(seen.until)) return Outcome::kExpired;
-    if (seen.child == 0) return Outcome::kNegative;
-    InodePriv& priv = core_.slots.inode_priv(seen.child);
-    const auto guard = core_.policy.read_inode(priv.lock);
-    // As in finish_hit: a live dentry keeps its child from being marked, and who kills it later
-    // waits for this section before the count is looked at again.
-    priv.refs.fetch_add(refs, std::memory_order_relaxed);
-    validation_fence();
-    if (dentries_.still(seen)) return Outcome::kHit;
-    priv.refs.fetch_sub(refs, std::memory_order_relaxed);
-    return Outcome::kInodeChanged;
+    if (outcome == Outcome::kInodeChanged) core_.recheck(seen.child);
+    return outcome;
   }
 
   // `target` has room for `max` bytes.
@@ -130,6 +123,24 @@ class FastPath {
   }
 
  private:
+  Outcome hold_once(NodeId dir, const NameKey& key, std::uint64_t refs,
+                    DentrySeen& seen) noexcept {
+    if (dentries_.find(dir.index(), dir.generation(), key, seen) != Find::kFound) {
+      return Outcome::kMiss;
+    }
+    if (!core_.fresh(seen.until)) return Outcome::kExpired;
+    if (seen.child == 0) return Outcome::kNegative;
+    InodePriv& priv = core_.slots.inode_priv(seen.child);
+    const auto guard = core_.policy.read_inode(priv.lock);
+    // As in finish_hit: a live dentry keeps its child from being marked, and who kills it later
+    // waits for this section before the count is looked at again.
+    priv.refs.fetch_add(refs, std::memory_order_relaxed);
+    validation_fence();
+    if (dentries_.still(seen)) return Outcome::kHit;
+    priv.refs.fetch_sub(refs, std::memory_order_relaxed);
+    return Outcome::kInodeChanged;
+  }
+
   bool in_bounds(NodeId id) const noexcept {
     return id.index() != 0 && id.index() < core_.slots.inode_bound();
   }
@@ -154,7 +165,9 @@ class FastPath {
   // One instant for the whole: the directory is alive, the dentry stands, the inode is as copied.
   // The child's aseq covers what its nseq would say of it (L3), and the dentry keeps the child's
   // slot (L2), so the child's generation is the one that belongs to the name.
-  Outcome lookup_once(NodeId dir, const NameKey& key, Count count, Entry& entry) noexcept {
+  // `taken_back`: the inode whose count was raised although this is no hit, and lowered again.
+  Outcome lookup_once(NodeId dir, const NameKey& key, Count count, Entry& entry,
+                      std::uint32_t& taken_back) noexcept {
     const InodePub& parent = core_.slots.inode(dir.index());
     const Stamp parent_stamp = parent.nseq.sample();
     if (!stamp_is_stable(parent_stamp)) return Outcome::kInodeBusy;
@@ -169,7 +182,9 @@ class FastPath {
       case Find::kTooLong: return Outcome::kChainLong;
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
-    if (seen.child != 0) return finish_hit(parent, parent_stamp, seen, count, entry);
+    if (seen.child != 0) {
+      return finish_hit(parent, parent_stamp, seen, count, entry, taken_back);
+    }
     validation_fence();
     if (!dentries_.still(seen) || !parent.nseq.same(parent_stamp)) return Outcome::kInodeChanged;
     evictor_.note_hit(seen.index);
@@ -177,7 +192,7 @@ class FastPath {
   }
 
   Outcome finish_hit(const InodePub& parent, Stamp parent_stamp, const DentrySeen& seen,
-                     Count count, Entry& entry) noexcept {
+                     Count count, Entry& entry, std::uint32_t& taken_back) noexcept {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const InodePub& pub = core_.slots.inode(seen.child);
     InodePriv& priv = core_.slots.inode_priv(seen.child);
@@ -203,7 +218,10 @@ class FastPath {
       evictor_.note_hit(seen.index);
       return outcome;
     }
-    if (count == Count::kYes) priv.refs.fetch_sub(1, kRelaxed);
+    if (count == Count::kYes) {
+      priv.refs.fetch_sub(1, kRelaxed);
+      taken_back = seen.child;
+    }
     return outcome;
   }
 

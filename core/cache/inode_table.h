@@ -14,10 +14,8 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 #include "core/cache/core.h"
 
@@ -26,8 +24,7 @@ namespace evenfs {
 template <LockingPolicy Policy>
 class InodeTable {
  public:
-  explicit InodeTable(Core<Policy>& core)
-      : core_(core), heads_(std::bit_floor(std::max(64U, core.slots.names_for_limit() / 2)), 0) {}
+  explicit InodeTable(Core<Policy>& core) : core_(core) {}
 
   using Ticket = std::uint64_t;
   // Taken before the store is asked. relaxed: an older number only makes adopt() more careful.
@@ -35,7 +32,7 @@ class InodeTable {
 
   // The inode of `identity` with `refs` added, or 0.
   std::uint32_t find(const Identity& identity, std::uint64_t refs) {
-    const std::size_t bucket = bucket_of(identity);
+    const std::uint32_t bucket = bucket_of(identity);
     std::lock_guard lock(stripe(bucket).mutex);
     return find_held(identity, bucket, refs);
   }
@@ -44,15 +41,15 @@ class InodeTable {
   // `slot`, and slot and node still belong to the caller.
   std::uint32_t enter(std::uint32_t slot, const Found& found, Ticket ticket, std::uint64_t until,
                       std::uint64_t refs) {
-    const std::size_t bucket = bucket_of(found.identity);
+    const std::uint32_t bucket = bucket_of(found.identity);
     Stripe& held = stripe(bucket);
     std::lock_guard lock(held.mutex);
     if (const std::uint32_t there = find_held(found.identity, bucket, refs)) return there;
     const bool trusted = held.last_removal <= ticket;
     const auto inode = core_.lock_inode(slot);
     InodeBirth(inode).finish(found, trusted, until, refs);
-    inode.priv().id_next = heads_[bucket];
-    heads_[bucket] = slot;
+    inode.priv().id_next = core_.slots.id_head(bucket);
+    core_.slots.id_head(bucket) = slot;
     return slot;
   }
 
@@ -69,7 +66,7 @@ class InodeTable {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const Identity identity{pub.dev.load(kRelaxed), pub.ino.load(kRelaxed),
                             pub.identity_generation.load(kRelaxed)};
-    const std::size_t bucket = bucket_of(identity);
+    const std::uint32_t bucket = bucket_of(identity);
     Stripe& held = stripe(bucket);
     std::lock_guard lock(held.mutex);
     const auto inode = core_.lock_inode(index);
@@ -88,8 +85,6 @@ class InodeTable {
     return Remains{priv.node, pub.link_cell.load(kRelaxed)};
   }
 
-  std::uint64_t bytes() const noexcept { return heads_.size() * sizeof heads_[0]; }
-
  private:
   static constexpr std::size_t kStripes = 256;
   struct alignas(kCacheLine) Stripe {
@@ -97,17 +92,17 @@ class InodeTable {
     std::uint64_t last_removal = 0;  // Under mutex.
   };
 
-  std::size_t bucket_of(const Identity& identity) const noexcept {
+  std::uint32_t bucket_of(const Identity& identity) const noexcept {
     const std::uint64_t words[3] = {identity.dev, identity.ino, identity.generation};
-    return XXH3_64bits_withSeed(words, sizeof words, core_.slots.hash_seed()) &
-           (heads_.size() - 1);
+    const std::uint64_t hash = XXH3_64bits_withSeed(words, sizeof words, core_.slots.hash_seed());
+    return static_cast<std::uint32_t>(hash) & core_.slots.bucket_mask();
   }
   // A bucket belongs to one stripe, so the stripe's lock covers it.
-  Stripe& stripe(std::size_t bucket) noexcept { return stripes_[bucket % kStripes]; }
+  Stripe& stripe(std::uint32_t bucket) noexcept { return stripes_[bucket % kStripes]; }
 
-  std::uint32_t find_held(const Identity& identity, std::size_t bucket, std::uint64_t refs) {
+  std::uint32_t find_held(const Identity& identity, std::uint32_t bucket, std::uint64_t refs) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
-    for (std::uint32_t at = heads_[bucket]; at != 0; at = core_.slots.inode_priv(at).id_next) {
+    for (std::uint32_t at = core_.slots.id_head(bucket); at != 0; at = core_.slots.inode_priv(at).id_next) {
       const InodePub& pub = core_.slots.inode(at);
       if (pub.ino.load(kRelaxed) == identity.ino && pub.dev.load(kRelaxed) == identity.dev &&
           pub.identity_generation.load(kRelaxed) == identity.generation) {
@@ -118,14 +113,13 @@ class InodeTable {
     return 0;
   }
 
-  void unlink_held(std::uint32_t index, std::size_t bucket) noexcept {
-    std::uint32_t* link = &heads_[bucket];
+  void unlink_held(std::uint32_t index, std::uint32_t bucket) noexcept {
+    std::uint32_t* link = &core_.slots.id_head(bucket);
     while (*link != index) link = &core_.slots.inode_priv(*link).id_next;
     *link = core_.slots.inode_priv(index).id_next;
   }
 
   Core<Policy>& core_;
-  std::vector<std::uint32_t> heads_;  // Each under its stripe; ends with 0.
   std::array<Stripe, kStripes> stripes_;
   std::atomic<Ticket> removals_{0};
 };

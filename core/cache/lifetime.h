@@ -158,7 +158,7 @@ CacheStats BasicCache<Policy>::stats() const {
   const Slots& slots = core_.slots;
   CacheStats stats;
   stats.memory_limit = slots.limit_bytes();
-  stats.memory_bytes = slots.bytes() + inodes_.bytes();
+  stats.memory_bytes = slots.bytes();
   stats.inodes = slots.inode_pool().used();
   stats.inode_slots = slots.inode_pool().slots();
   stats.dentries = slots.dentry_pool().used();

@@ -19,7 +19,8 @@ constexpr std::uint64_t kPage = 4096;
 
 // Bytes that one name with its inode takes, without the tables: what the limit is divided by.
 constexpr std::uint64_t kBytesPerName =
-    sizeof(InodePub) + sizeof(InodePriv) + sizeof(DentryPub) + sizeof(DentryPriv) + 1;
+    sizeof(InodePub) + sizeof(InodePriv) + sizeof(DentryPub) + sizeof(DentryPriv) +
+    sizeof(std::uint32_t) + 1;
 
 // What is poisoned of a free inode. Its count, locks and state are not: whoever comes with a dead
 // id takes the lock to find out that it is dead.
@@ -36,7 +37,7 @@ struct Slots::Plan {
   std::uint32_t capacity;
   std::uint32_t buckets;
   std::uint64_t inodes_at, dentries_at, cells_at, buckets_at, shared_bytes;
-  std::uint64_t inode_privs_at, dentry_privs_at, clocks_at, private_bytes;
+  std::uint64_t inode_privs_at, dentry_privs_at, id_heads_at, homes_at, clocks_at, private_bytes;
 
   explicit Plan(const Limits& limits) {
     names = static_cast<std::uint32_t>(
@@ -51,7 +52,9 @@ struct Slots::Plan {
     shared_bytes = page_up(buckets_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
     inode_privs_at = 0;
     dentry_privs_at = page_up(std::uint64_t{capacity} * sizeof(InodePriv));
-    clocks_at = page_up(dentry_privs_at + std::uint64_t{capacity} * sizeof(DentryPriv));
+    id_heads_at = page_up(dentry_privs_at + std::uint64_t{capacity} * sizeof(DentryPriv));
+    homes_at = page_up(id_heads_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
+    clocks_at = page_up(homes_at + std::uint64_t{capacity} * sizeof(std::uint32_t));
     private_bytes = page_up(clocks_at + capacity);
   }
 
@@ -79,6 +82,8 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
       buckets_(reinterpret_cast<Shared<std::uint32_t>*>(shared_.base() + plan.buckets_at)),
       inode_privs_(reinterpret_cast<InodePriv*>(private_.base() + plan.inode_privs_at)),
       dentry_privs_(reinterpret_cast<DentryPriv*>(private_.base() + plan.dentry_privs_at)),
+      id_heads_(reinterpret_cast<std::uint32_t*>(private_.base() + plan.id_heads_at)),
+      homes_(reinterpret_cast<std::atomic<std::uint32_t>*>(private_.base() + plan.homes_at)),
       clocks_(reinterpret_cast<std::atomic<std::uint8_t>*>(private_.base() + plan.clocks_at)),
       bucket_count_(plan.buckets),
       names_for_limit_(plan.names),
@@ -93,6 +98,7 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
   // The buckets are counted as memory from the start; touching them all here keeps that true.
   for (std::uint32_t b = 0; b < bucket_count_; ++b) {
     new (&buckets_[b]) Shared<std::uint32_t>(kEndOfChain | b);
+    new (&id_heads_[b]) std::uint32_t(0);
   }
 }
 
@@ -123,6 +129,7 @@ std::optional<std::uint32_t> Slots::carve_dentry() {
     DentryPub* slot = new (&dentries_[index]) DentryPub;
     slot->seq.advance_for_test(seq_start_);
     new (&dentry_privs_[index]) DentryPriv;
+    new (&homes_[index]) std::atomic<std::uint32_t>(0);
     new (&clocks_[index]) std::atomic<std::uint8_t>(0);
   });
 }
@@ -132,6 +139,7 @@ std::optional<std::uint32_t> Slots::take_cell() {
     unpoison(&cells_[*index], sizeof(StringCell));
     return index;
   }
+  if (!room()) return std::nullopt;
   return cell_pool_.carve([this](std::uint32_t index) { new (&cells_[index]) StringCell; });
 }
 
@@ -152,9 +160,9 @@ void Slots::free_cell(std::uint32_t index) {
 
 std::uint64_t Slots::bytes() const noexcept {
   return std::uint64_t{inode_pool_.slots()} * (sizeof(InodePub) + sizeof(InodePriv)) +
-         std::uint64_t{dentry_pool_.slots()} * (sizeof(DentryPub) + sizeof(DentryPriv) + 1) +
+         std::uint64_t{dentry_pool_.slots()} * (kBytesPerName - kLargestSlot) +
          std::uint64_t{cell_pool_.slots()} * sizeof(StringCell) +
-         std::uint64_t{bucket_count_} * sizeof(std::uint32_t);
+         std::uint64_t{bucket_count_} * 2 * sizeof(std::uint32_t);
 }
 
 }  // namespace evenfs

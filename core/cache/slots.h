@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Slots: the arena. All inode, dentry and cell slots, and the buckets of the dentry table.
+// Slots: the arena. All inode, dentry and cell slots, and the heads of the tables' chains.
 //
 // What lock-free readers may look at lies in one memfd; what only the locked side uses lies in
 // private memory, in parallel arrays. Everything is found by index and nothing ever moves.
@@ -51,6 +51,10 @@ class Slots {
   DentryPriv& dentry_priv(std::uint32_t index) const noexcept { return dentry_privs_[index]; }
   StringCell& cell(std::uint32_t index) const noexcept { return cells_[index]; }
   Shared<std::uint32_t>& bucket(std::uint32_t index) const noexcept { return buckets_[index]; }
+  // Heads of the inode table's chains: as many as buckets.
+  std::uint32_t& id_head(std::uint32_t index) const noexcept { return id_heads_[index]; }
+  // The bucket of a dentry; written before it is published, read by who wants to kill it.
+  std::atomic<std::uint32_t>& home(std::uint32_t index) const noexcept { return homes_[index]; }
   // 0 to 2: how lately a dentry was used; see eviction.h.
   std::atomic<std::uint8_t>& clock(std::uint32_t index) const noexcept { return clocks_[index]; }
 
@@ -70,6 +74,7 @@ class Slots {
   // A fresh slot, or nothing when the reserved range is full.
   std::optional<std::uint32_t> carve_inode();
   std::optional<std::uint32_t> carve_dentry();
+  // Unlike those, never past the memory limit: a string can go uncached.
   std::optional<std::uint32_t> take_cell();
 
   // REQUIRES: nobody can reach the slot any more, its counts are odd.
@@ -103,6 +108,8 @@ class Slots {
   Shared<std::uint32_t>* const buckets_;
   InodePriv* const inode_privs_;
   DentryPriv* const dentry_privs_;
+  std::uint32_t* const id_heads_;
+  std::atomic<std::uint32_t>* const homes_;
   std::atomic<std::uint8_t>* const clocks_;
   const std::uint32_t bucket_count_;
   const std::uint32_t names_for_limit_;

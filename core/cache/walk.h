@@ -154,14 +154,20 @@ class FastWalk {
     const NodeId directory = here_;
     const Outcome outcome = step_to(NodeId(seen.child, generation));
     if (outcome != Outcome::kHit) return outcome;
-    if (S_ISLNK(mode_) && follow) return through_link(directory, error);
+    if (S_ISLNK(mode_) && follow) {
+      const Outcome spliced = through_link(error);
+      return spliced != Outcome::kHit || error != 0 ? spliced : after_link(directory);
+    }
     if (needs_directory && !S_ISDIR(mode_)) error = ENOTDIR;
     return Outcome::kHit;
   }
 
-  Outcome through_link(NodeId directory, int& error) noexcept {
+  Outcome through_link(int& error) noexcept {
     const InodePub& pub = core_.slots.inode(here_.index());
     char target[PATH_MAX];
+    // The cells are there as long as the inode lives: step_to() kept its count last.
+    const auto guard = core_.policy.read_inode(core_.slots.inode_priv(here_.index()).lock);
+    if (!pub.nseq.same(taken_[stamps_ - 1].stamp)) return Outcome::kInodeChanged;
     std::uint32_t length = 0;
     // [MO-5] acquire, pairs with the release in BasicCache::remember_link.
     const std::uint32_t cell = pub.link_cell.load(std::memory_order_acquire);
@@ -173,6 +179,11 @@ class FastWalk {
       error = spliced.error().code();
       return Outcome::kHit;
     }
+    return Outcome::kHit;
+  }
+
+  // Where a link's target starts: at the root, or where the link stands.
+  Outcome after_link(NodeId directory) noexcept {
     return step_to(path_.absolute() ? NodeId::root() : directory);
   }
 

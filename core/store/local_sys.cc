@@ -2,9 +2,11 @@
 #include "core/store/local_sys.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -83,8 +85,14 @@ Result<Seen> look_at(int fd, bool want_handle) noexcept {
     failed = ::name_to_handle_at(fd, "", handle, &seen.handle.mount_id,
                                  AT_EMPTY_PATH | kHandleFid);
   }
-  // A refusal is no error: the object is then known by its name and time of birth.
-  if (failed != 0) return seen;
+  if (failed != 0) {
+    // No error: the object is then known by its name, and by its time of birth unless the first
+    // write to it makes it be born again in another layer.
+    struct statfs system {};
+    seen.birth_is_stable =
+        ::fstatfs(fd, &system) != 0 || system.f_type != OVERLAYFS_SUPER_MAGIC;
+    return seen;
+  }
   seen.handle.length = raw.length;
   seen.handle.type = raw.type;
   std::memcpy(seen.handle.bytes.data(), raw.bytes, raw.length);
@@ -117,7 +125,7 @@ Identity identity_of(const Seen& seen) noexcept {
   if (seen.handle.length != 0) {
     identity.generation = XXH3_64bits_withSeed(seen.handle.bytes.data(), seen.handle.length,
                                                static_cast<std::uint32_t>(seen.handle.type));
-  } else if ((seen.stat.stx_mask & STATX_BTIME) != 0) {
+  } else if (seen.birth_is_stable && (seen.stat.stx_mask & STATX_BTIME) != 0) {
     identity.generation = static_cast<std::uint64_t>(seen.stat.stx_btime.tv_sec) * 1'000'000'000U +
                           seen.stat.stx_btime.tv_nsec;
   }

@@ -43,6 +43,7 @@ struct FileHandle {
 struct Seen {
   struct statx stat {};
   FileHandle handle;
+  bool birth_is_stable = true;  // False: writing may change the time of birth (overlayfs).
 };
 
 // Opens `path` below `dir`: never through a magic link, never above `dir`, never through a
