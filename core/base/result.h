@@ -8,9 +8,12 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <optional>
+#include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace evenfs {
 
@@ -32,28 +35,58 @@ class Errno {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-  Result(Errno error) noexcept : state_(std::in_place_index<1>, error) {}
-  // A default value, to be filled in where it stands.
-  explicit Result(std::in_place_t) : state_(std::in_place_index<0>) {}
+  Result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    std::construct_at(place(), std::move(value));
+  }
+  Result(Errno error) noexcept : error_(error.code()) {}
 
-  bool ok() const noexcept { return state_.index() == 0; }
+  // A value that is there but not set: whoever asks for it sets all of it, or assigns an error.
+  // For answers that are filled in where they stand, because clearing them first costs as much
+  // as finding them. (Such a T comes to life with the bytes: an implicit-lifetime type.)
+  explicit Result(std::in_place_t) noexcept
+    requires(std::is_trivially_copyable_v<T> && std::is_aggregate_v<T>)
+  {}
+
+  Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : error_(other.error_) {
+    if (ok()) std::construct_at(place(), std::move(other.value()));
+  }
+  Result(const Result& other) : error_(other.error_) {
+    if (ok()) std::construct_at(place(), other.value());
+  }
+  // The old value goes first; if making the new one throws, what is left is EIO.
+  Result& operator=(Result other) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    if (ok()) std::destroy_at(place());
+    error_ = EIO;
+    if (other.ok()) std::construct_at(place(), std::move(other.value()));
+    error_ = other.error_;
+    return *this;
+  }
+  ~Result() {
+    if (ok()) std::destroy_at(place());
+  }
+
+  bool ok() const noexcept { return error_ == 0; }
   explicit operator bool() const noexcept { return ok(); }
 
   // REQUIRES: ok().
-  T& value() & noexcept { return *std::get_if<0>(&state_); }
-  const T& value() const& noexcept { return *std::get_if<0>(&state_); }
-  T&& value() && noexcept { return std::move(*std::get_if<0>(&state_)); }
-  T& operator*() & noexcept { return value(); }
-  const T& operator*() const& noexcept { return value(); }
-  T* operator->() noexcept { return &value(); }
-  const T* operator->() const noexcept { return &value(); }
+  T& value() & noexcept { return *place(); }
+  const T& value() const& noexcept { return *place(); }
+  T&& value() && noexcept { return std::move(*place()); }
+  T& operator*() & noexcept { return *place(); }
+  const T& operator*() const& noexcept { return *place(); }
+  T* operator->() noexcept { return place(); }
+  const T* operator->() const noexcept { return place(); }
 
   // REQUIRES: !ok().
-  Errno error() const noexcept { return *std::get_if<1>(&state_); }
+  Errno error() const noexcept { return Errno(error_); }
 
  private:
-  std::variant<T, Errno> state_;
+  T* place() noexcept { return std::launder(reinterpret_cast<T*>(bytes_)); }
+  const T* place() const noexcept { return std::launder(reinterpret_cast<const T*>(bytes_)); }
+
+  alignas(T) std::byte bytes_[sizeof(T)];
+  int error_ = 0;  // 0: there is a value.
 };
 
 // The result of a call that has no value: success, or an errno.

@@ -40,10 +40,10 @@ Result<Entry> BasicCache<Policy>::ask_lookup(Worker& me, NodeId dir, NameRef nam
                                              std::uint64_t lookups) {
   Result<Pin> dir_pin = pin(dir);
   if (!dir_pin) return dir_pin.error();
-  Result<Pin> child = resolve(me, *dir_pin, name, nullptr);
+  Result<Resolved> child = resolve(me, *dir_pin, name, nullptr);
   if (!child) return child.error();
   // The name is known and the child pinned; its attributes come from the cache or the store.
-  Result<Attr> attr = attr_of(me, *child);
+  Result<Attr> attr = attr_of(me, child->pin);
   if (!attr && attr.error() == Errno(ESTALE)) {
     // Replaced behind our back. Ask for the name itself, once.
     invalidate_name(me, dir, name);
@@ -54,19 +54,20 @@ Result<Entry> BasicCache<Policy>::ask_lookup(Worker& me, NodeId dir, NameRef nam
   }
   if (!attr) return attr.error();
   if (lookups != 0) {
-    core_.slots.inode_priv(child->id().index()).refs.fetch_add(lookups, std::memory_order_relaxed);
+    core_.slots.inode_priv(child->pin.id().index()).refs.fetch_add(lookups,
+                                                            std::memory_order_relaxed);
   }
-  return Entry{child->id(), *attr};
+  return Entry{child->pin.id(), *attr};
 }
 
 template <LockingPolicy Policy>
-Result<Cache::Pin> BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name,
-                                               Attr* attr) {
+auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr)
+    -> Result<Resolved> {
   DentrySeen seen;
   if (attr == nullptr) {
     const Outcome held = fast_.hold(dir.id(), name, kPinUnit, seen);
     if (held == Outcome::kNegative) return Errno(ENOENT);
-    if (held == Outcome::kHit) return pinned(seen.child);
+    if (held == Outcome::kHit) return Resolved{pinned(seen.child), seen.until};
   }
   const Stamp content = core_.slots.inode(dir.id().index()).cseq.sample();
   const std::optional<Stamp> lease =
@@ -82,7 +83,7 @@ Result<Cache::Pin> BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameR
   if (attr != nullptr) *attr = found->attr;
   const Result<NodeId> id = adopt(me, *found, ticket, until, kPinUnit);
   if (!id) return id.error();
-  Pin child = pinned(id->index());
+  Resolved child{pinned(id->index()), until};
   if (lease) cache_name(me, dir.id(), name, *id, lease, until);
   return child;
 }
@@ -213,10 +214,11 @@ Result<std::string> BasicCache<Policy>::readlink(Worker& me, NodeId id) {
     return std::string(target, length);
   }
   me.count(fallback_counter(outcome));
-  const Result<Pin> held = pin(id);
-  if (!held) return held.error();
+  // Reading a link on the store may move its access time.
+  const Result<Change> reading = begin_change(id, Fields::kStat);
+  if (!reading) return reading.error();
   me.count(Counter::kReadlinkLocked);
-  Result<std::string> told = core_.store.readlink(held->node());
+  Result<std::string> told = core_.store.readlink(reading->node());
   if (told && !told->empty()) remember_link(id, *told);
   return told;
 }

@@ -50,7 +50,7 @@ class BasicCache final : public Cache {
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   void set_tick(std::uint64_t tick) noexcept override {
-    core_.tick.store(tick, std::memory_order_relaxed);
+    core_.tick.store(tick + 1, std::memory_order_relaxed);
   }
   void drop_unused(Worker& me) override { evictor_.drop_unused(me); }
   CacheStats stats() const override;
@@ -79,9 +79,13 @@ class BasicCache final : public Cache {
   Result<Entry> answer_lookup(Worker& me, NodeId dir, NameRef name, Count count);
   // A lookup that the lock-free path left. Adds `lookups` to the inode's count.
   Result<Entry> ask_lookup(Worker& me, NodeId dir, NameRef name, std::uint64_t lookups);
-  // The inode of a name, pinned, whether it is cached or not. With `attr` the store is asked in
-  // any case, and tells the attributes too.
-  Result<Pin> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr);
+  // The inode of a name, pinned, whether it is cached or not, and until when that may be believed.
+  struct Resolved {
+    Pin pin;
+    std::uint64_t until;
+  };
+  // With `attr` the store is asked in any case, and tells the attributes too.
+  Result<Resolved> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr);
   // The inode of `found`, whose node this takes, with `refs` added.
   Result<NodeId> adopt(Worker& me, const Found& found, typename InodeTable<Policy>::Ticket ticket,
                        std::uint64_t until, std::uint64_t refs);

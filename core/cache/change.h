@@ -143,13 +143,15 @@ Result<Opened> BasicCache<Policy>::make_or_open(Worker& me, NodeId dir, NameRef 
       });
   if (made) return Opened{*made, std::move(file)};
   if (made.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return made.error();
-  const Result<Entry> there = lookup(me, dir, name);
+  Result<Entry> there = lookup(me, dir, name);
   if (!there) return there.error();
   Result<std::unique_ptr<File>> opened = open(me, there->id, flags & ~O_CREAT);
   if (!opened) {
     forget(me, there->id, 1);
     return opened.error();
   }
+  // Opening may have cut it short.
+  if (const Result<Attr> attr = getattr(me, there->id, opened->get())) there->attr = *attr;
   return Opened{*there, std::move(opened).value()};
 }
 
@@ -193,9 +195,9 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   const Result<Pin> parent = pin(dir);
   if (!parent) return parent.error();
   const OpLocks op(core_.slots, dir);
-  const Result<Pin> child = resolve(me, *parent, name, nullptr);
+  const Result<Resolved> child = resolve(me, *parent, name, nullptr);
   if (!child) return child.error();
-  const Result<Change> inode = begin_change(child->id(), fields);
+  const Result<Change> inode = begin_change(child->pin.id(), fields);
   if (!inode) return inode.error();
   const DirChange change(core_, dir);
   kill_name(me, dir, name);
@@ -234,16 +236,16 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const Result<Pin> to = pin(new_dir);
   if (!to) return to.error();
   const OpLocks op(core_.slots, dir, new_dir);
-  const Result<Pin> source = resolve(me, *from, name, nullptr);
+  const Result<Resolved> source = resolve(me, *from, name, nullptr);
   if (!source) return source.error();
-  const Result<Pin> victim = resolve(me, *to, new_name, nullptr);
+  const Result<Resolved> victim = resolve(me, *to, new_name, nullptr);
   if (!victim && victim.error() != Errno(ENOENT)) return victim.error();
   // kWalk: a directory that moves changes its parent, one that is replaced dies.
-  const Result<Change> moving = begin_change(source->id(), Fields::kWalk);
+  const Result<Change> moving = begin_change(source->pin.id(), Fields::kWalk);
   if (!moving) return moving.error();
   std::optional<Change> replaced;
   if (victim) {
-    Result<Change> section = begin_change(victim->id(), Fields::kWalk);
+    Result<Change> section = begin_change(victim->pin.id(), Fields::kWalk);
     if (!section) return section.error();
     replaced.emplace(std::move(section).value());
   }
@@ -253,17 +255,18 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   kill_name(me, new_dir, new_name);
   const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode);
   if (!done) return done;
-  const NodeId victim_id = victim ? victim->id() : NodeId();
+  const NodeId source_id = source->pin.id();
+  const NodeId victim_id = victim ? victim->pin.id() : NodeId();
   // Two names of one inode: POSIX has rename do nothing then. Both stay, uncached.
-  if (victim_id == source->id()) return done;
-  const std::uint64_t until = core_.until();
-  set_parent(source->id(), new_dir);
-  cache_name(me, new_dir, new_name, source->id(), std::nullopt, until);
+  if (victim_id == source_id) return done;
+  // What moved is what the old name led to, as far as we knew: no newer than that knowledge.
+  set_parent(source_id, new_dir);
+  cache_name(me, new_dir, new_name, source_id, std::nullopt, source->until);
   if (mode == RenameMode::kExchange && victim) {
     set_parent(victim_id, dir);
-    cache_name(me, dir, name, victim_id, std::nullopt, until);
+    cache_name(me, dir, name, victim_id, std::nullopt, victim->until);
   } else if (mode == RenameMode::kReplace || mode == RenameMode::kNoReplace) {
-    cache_negative(me, dir, name, std::nullopt, until);
+    cache_negative(me, dir, name, std::nullopt, core_.until());
   }
   return done;
 }

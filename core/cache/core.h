@@ -52,8 +52,9 @@ struct Core {
   const std::uint64_t ttl_ticks;
   Policy policy;
   ReclaimQueue unused;
-  // The cache's clock. One writer a hundred times a second, in a line of its own.
-  alignas(kCacheLine) std::atomic<std::uint64_t> tick{0};
+  // The cache's clock. One writer a hundred times a second, in a line of its own. Never 0: what
+  // may be served until tick 0 may not be served at all.
+  alignas(kCacheLine) std::atomic<std::uint64_t> tick{1};
 
   // The tick up to which what was asked of the store now may be served. Taken before asking.
   std::uint64_t until() const noexcept {

@@ -136,7 +136,7 @@ void copy_attr(const InodePub& pub, Attr& into) noexcept;
 
 // --- Inline, because they are most of a hit.
 
-inline void copy_attr(const InodePub& pub, Attr& into) noexcept {
+[[gnu::always_inline]] inline void copy_attr(const InodePub& pub, Attr& into) noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   into.ino = pub.ino.load(kRelaxed);
   into.dev = pub.dev.load(kRelaxed);

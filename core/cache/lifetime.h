@@ -126,7 +126,12 @@ void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
                                        std::memory_order_relaxed));
   if (now != n) return;
   core_.queue_if_unused(core_.lock_inode(id.index()), id.index());
-  reclaimer_.run_if_worthwhile(me);
+  // Where a node keeps a descriptor, and with it the space of a removed file, it goes at once.
+  if (core_.store.caps().has_handles) {
+    reclaimer_.run_if_worthwhile(me);
+  } else if (core_.unused.size() != 0) {
+    reclaimer_.run(me);
+  }
 }
 
 template <LockingPolicy Policy>

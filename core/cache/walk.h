@@ -121,6 +121,9 @@ class FastWalk {
   Outcome up() noexcept {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     if (here_.is_root()) return Outcome::kHit;
+    // Nothing confirms the link while the directory stays where it is, so it is only believed
+    // when nobody else moves directories.
+    if (core_.ttl_ticks != kForeverTicks) return Outcome::kExpired;
     // Under the nseq that step_to() kept.
     const InodePub& pub = core_.slots.inode(here_.index());
     const std::uint32_t parent = pub.parent_index.load(kRelaxed);
@@ -288,15 +291,15 @@ Result<Entry> BasicCache<Policy>::locked_walk(Worker& me, NodeId start, std::str
     }
     const Result<NameRef> name = NameRef::make(component);
     if (!name) return name.error();
-    Result<Pin> child = resolve(me, *here, *name, nullptr);
+    Result<Resolved> child = resolve(me, *here, *name, nullptr);
     if (!child) return child.error();
-    const Result<Attr> attr = attr_of(me, *child);
+    const Result<Attr> attr = attr_of(me, child->pin);
     if (!attr) return attr.error();
     if (!S_ISLNK(attr->mode) || !follow_this) {
-      here = std::move(child);
+      here = std::move(child->pin);
       continue;
     }
-    const Result<std::string> target = readlink(me, child->id());
+    const Result<std::string> target = readlink(me, child->pin.id());
     if (!target) return target.error();
     const Status spliced = cursor.splice(*target);
     if (!spliced) return spliced.error();
