@@ -12,9 +12,10 @@
 namespace evenfs {
 
 // Replaces both by their real paths. Returns the complaint, if there is one: `source` is no
-// directory, `mountpoint` is none, or `mountpoint` lies in `source` (also by a symbolic link or
-// a bind mount), where the daemon would wait for itself. The reverse is allowed: what the mount
-// hides from others, the daemon still reaches through what it holds open.
+// directory, `mountpoint` is none, or `mountpoint` lies in `source` (also by a symbolic link, or
+// below a bind mount of it), where the daemon would wait for itself. A bind mount of a part of
+// `source` is not recognised. The reverse is allowed: what the mount hides from others, the
+// daemon still reaches through what it holds open.
 std::optional<std::string> check_paths(std::string& source, std::string& mountpoint);
 
 // The same for a mount that has no source: only that `mountpoint` is a directory.

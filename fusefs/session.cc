@@ -89,9 +89,10 @@ std::string mounted_line(const Options& options) {
   const std::string ttl = options.cache_ttl ? format_duration(*options.cache_ttl) : "inf";
   return fmt::format(
       "evenfs: {} is mounted on {} ({}, {}, {} threads, cache ttl {}); end with "
-      "Ctrl-C or: umount {}\n",
+      "Ctrl-C or: {} {}\n",
       options.source, options.mountpoint, locking_name(options.locking),
-      format_size(options.memory_bytes), options.threads, ttl, options.mountpoint);
+      format_size(options.memory_bytes), options.threads, ttl,
+      ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint);
 }
 
 void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serve) {

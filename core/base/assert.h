@@ -17,8 +17,7 @@ namespace evenfs::base_detail {
 }  // namespace evenfs::base_detail
 
 #define EVENFS_CHECK(condition) \
-  ((condition) ? (void)0        \
-               : ::evenfs::base_detail::assertion_failed(#condition, __FILE__, __LINE__))
+  ((condition) ? (void)0 : ::evenfs::base_detail::assertion_failed(#condition, __FILE__, __LINE__))
 
 #ifdef EVENFS_ASSERTIONS
 #define EVENFS_ASSERT(condition) EVENFS_CHECK(condition)

@@ -20,15 +20,15 @@ struct Timestamp {
 // One version of an object's attributes, all of the same instant.
 struct Attr {
   std::uint64_t ino = 0;
-  std::uint64_t dev = 0;  // Device that holds the object, as st_dev.
+  std::uint64_t dev = 0;   // Device that holds the object, as st_dev.
   std::uint32_t mode = 0;  // Type and permission bits, as st_mode.
   std::uint32_t nlink = 0;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::uint64_t rdev = 0;  // As st_rdev; 0 unless a device node.
-  std::uint64_t size = 0;  // Bytes.
-  std::uint64_t blocks = 0;  // Units of 512 bytes.
-  std::uint32_t blksize = 4096;  // Bytes.
+  std::uint64_t rdev = 0;                // As st_rdev; 0 unless a device node.
+  std::uint64_t size = 0;                // Bytes.
+  std::uint64_t blocks = 0;              // Units of 512 bytes.
+  std::uint32_t blksize = 4096;          // Bytes.
   Timestamp atime, mtime, ctime, btime;  // btime is 0.0 where the store has none.
   friend bool operator==(const Attr&, const Attr&) = default;
 };

@@ -10,10 +10,14 @@ enum class Locking { kLockless, kSharded, kRwlock, kMutex };
 
 constexpr std::string_view locking_name(Locking locking) noexcept {
   switch (locking) {
-    case Locking::kLockless: return "lockless";
-    case Locking::kSharded: return "sharded";
-    case Locking::kRwlock: return "rwlock";
-    case Locking::kMutex: return "mutex";
+    case Locking::kLockless:
+      return "lockless";
+    case Locking::kSharded:
+      return "sharded";
+    case Locking::kRwlock:
+      return "rwlock";
+    case Locking::kMutex:
+      return "mutex";
   }
   return "unknown";
 }

@@ -44,11 +44,9 @@ class [[nodiscard]] Result {
   // For answers that are filled in where they stand, because clearing them first costs as much
   // as finding them. (Such a T comes to life with the bytes: an implicit-lifetime type.)
   explicit Result(std::in_place_t) noexcept
-    requires(std::is_trivially_copyable_v<T> && std::is_aggregate_v<T>)
-  {}
+      requires(std::is_trivially_copyable_v<T>&& std::is_aggregate_v<T>) {}
 
-  Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
-      : error_(other.error_) {
+  Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) : error_(other.error_) {
     if (ok()) std::construct_at(place(), std::move(other.value()));
   }
   Result(const Result& other) : error_(other.error_) {

@@ -19,8 +19,7 @@ namespace evenfs {
 // The answer is filled in where the caller will find it: copying it once more would cost as much
 // as finding it.
 template <LockingPolicy Policy>
-Result<Entry> BasicCache<Policy>::answer_lookup(Worker& me, NodeId dir, NameRef name,
-                                                Count count) {
+Result<Entry> BasicCache<Policy>::answer_lookup(Worker& me, NodeId dir, NameRef name, Count count) {
   Result<Entry> answer(std::in_place);
   const Outcome outcome = fast_.lookup(dir, name, count, *answer);
   if (outcome == Outcome::kHit) [[likely]] {
@@ -54,8 +53,8 @@ Result<Entry> BasicCache<Policy>::ask_lookup(Worker& me, NodeId dir, NameRef nam
   }
   if (!attr) return attr.error();
   if (lookups != 0) {
-    core_.slots.inode_priv(child->pin.id().index()).refs.fetch_add(lookups,
-                                                            std::memory_order_relaxed);
+    core_.slots.inode_priv(child->pin.id().index())
+        .refs.fetch_add(lookups, std::memory_order_relaxed);
   }
   return Entry{child->pin.id(), *attr};
 }
@@ -187,12 +186,12 @@ bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std:
   const auto inode = core_.lock_inode(id.index());
   const InodePub& pub = inode.pub();
   if (!pub.aseq.same(before)) return false;
-  const bool walk_same = pub.mode.load(kRelaxed) == attr.mode &&
-                         pub.uid.load(kRelaxed) == attr.uid && pub.gid.load(kRelaxed) == attr.gid &&
-                         // An ACL may have come or gone; that shows in the change time.
-                         (!core_.store.caps().has_acls ||
-                          (pub.ctime_sec.load(kRelaxed) == attr.ctime.sec &&
-                           pub.ctime_nsec.load(kRelaxed) == attr.ctime.nsec));
+  const bool walk_same =
+      pub.mode.load(kRelaxed) == attr.mode && pub.uid.load(kRelaxed) == attr.uid &&
+      pub.gid.load(kRelaxed) == attr.gid &&
+      // An ACL may have come or gone; that shows in the change time.
+      (!core_.store.caps().has_acls || (pub.ctime_sec.load(kRelaxed) == attr.ctime.sec &&
+                                        pub.ctime_nsec.load(kRelaxed) == attr.ctime.nsec));
   InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
   section.set_stat(attr, until);
   if (walk_same) {

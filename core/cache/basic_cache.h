@@ -27,8 +27,8 @@ class BasicCache final : public Cache {
   Result<std::string> readlink(Worker& me, NodeId id) override;
   Status access(Worker& me, NodeId id, const Cred& cred, int mask) override;
 
-  Result<Entry> mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
-                      std::uint64_t rdev, const Cred& cred) override;
+  Result<Entry> mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
+                      const Cred& cred) override;
   Result<Entry> mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
                       const Cred& cred) override;
   Result<Entry> symlink(Worker& me, NodeId dir, NameRef name, const char* target,

@@ -25,10 +25,14 @@ Result<std::unique_ptr<Cache>> make(Store& store, const CacheOptions& options) {
 Result<std::unique_ptr<Cache>> make_cache(Locking locking, Store& store,
                                           const CacheOptions& options) {
   switch (locking) {
-    case Locking::kLockless: return make<LocklessPolicy>(store, options);
-    case Locking::kSharded: return make<ShardedPolicy>(store, options);
-    case Locking::kRwlock: return make<RwlockPolicy>(store, options);
-    case Locking::kMutex: return make<MutexPolicy>(store, options);
+    case Locking::kLockless:
+      return make<LocklessPolicy>(store, options);
+    case Locking::kSharded:
+      return make<ShardedPolicy>(store, options);
+    case Locking::kRwlock:
+      return make<RwlockPolicy>(store, options);
+    case Locking::kMutex:
+      return make<MutexPolicy>(store, options);
   }
   return Errno(EINVAL);
 }

@@ -39,9 +39,9 @@ struct CacheOptions {
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // Soft limit; at least 1 MiB.
   // How long what was read from the store may be served without asking again, in ticks.
   std::uint64_t ttl_ticks = kForeverTicks;
-  std::uint64_t hash_seed = 0;   // 0: from the system's random source.
-  std::uint32_t slots_max = 0;   // Hard limit on inodes and on dentries each; 0: by address space.
-  std::uint64_t seq_start = 0;   // For tests: slots begin their sequence counts near 2 * this.
+  std::uint64_t hash_seed = 0;  // 0: from the system's random source.
+  std::uint32_t slots_max = 0;  // Hard limit on inodes and on dentries each; 0: by address space.
+  std::uint64_t seq_start = 0;  // For tests: slots begin their sequence counts near 2 * this.
 };
 
 // What a name led to.
@@ -61,14 +61,14 @@ enum class Fields : std::uint8_t { kStat, kWalk };
 
 // Gauges: the state of the cache when asked, read without stopping anybody.
 struct CacheStats {
-  std::uint64_t memory_limit = 0;    // Bytes.
-  std::uint64_t memory_bytes = 0;    // Touched by slots, tables and string cells.
-  std::uint64_t inodes = 0;          // In use.
-  std::uint64_t inode_slots = 0;     // In use or free for reuse.
-  std::uint64_t dentries = 0;        // Positive and negative.
+  std::uint64_t memory_limit = 0;  // Bytes.
+  std::uint64_t memory_bytes = 0;  // Touched by slots, tables and string cells.
+  std::uint64_t inodes = 0;        // In use.
+  std::uint64_t inode_slots = 0;   // In use or free for reuse.
+  std::uint64_t dentries = 0;      // Positive and negative.
   std::uint64_t negative_dentries = 0;
   std::uint64_t dentry_slots = 0;
-  std::uint64_t cells = 0;           // For long names and link targets, 64 bytes each.
+  std::uint64_t cells = 0;  // For long names and link targets, 64 bytes each.
   std::uint64_t cell_slots = 0;
   std::uint64_t kernel_inodes = 0;   // Inodes with a lookup count; the root is not counted.
   std::uint64_t kernel_lookups = 0;  // Sum of their lookup counts.
@@ -109,8 +109,8 @@ class Cache {
   virtual Result<Entry> symlink(Worker& me, NodeId dir, NameRef name, const char* target,
                                 const Cred& cred) = 0;
   virtual Result<Entry> link(Worker& me, NodeId id, NodeId new_dir, NameRef new_name) = 0;
-  virtual Result<Opened> create(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
-                                int flags, const Cred& cred) = 0;
+  virtual Result<Opened> create(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
+                                const Cred& cred) = 0;
   virtual Result<Opened> tmpfile(Worker& me, NodeId dir, std::uint32_t mode, int flags,
                                  const Cred& cred) = 0;
   virtual Status unlink(Worker& me, NodeId dir, NameRef name) = 0;

@@ -99,22 +99,21 @@ Result<Entry> BasicCache<Policy>::mknod(Worker& me, NodeId dir, NameRef name, st
 template <LockingPolicy Policy>
 Result<Entry> BasicCache<Policy>::mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
                                         const Cred& cred) {
-  return make_node(me, dir, name, [&](const Node& parent) {
-    return core_.store.mkdir(parent, name, mode, cred);
-  });
+  return make_node(me, dir, name,
+                   [&](const Node& parent) { return core_.store.mkdir(parent, name, mode, cred); });
 }
 
 template <LockingPolicy Policy>
-Result<Entry> BasicCache<Policy>::symlink(Worker& me, NodeId dir, NameRef name,
-                                          const char* target, const Cred& cred) {
+Result<Entry> BasicCache<Policy>::symlink(Worker& me, NodeId dir, NameRef name, const char* target,
+                                          const Cred& cred) {
   return make_node(me, dir, name, [&](const Node& parent) {
     return core_.store.symlink(parent, name, target, cred);
   });
 }
 
 template <LockingPolicy Policy>
-Result<Opened> BasicCache<Policy>::create(Worker& me, NodeId dir, NameRef name,
-                                          std::uint32_t mode, int flags, const Cred& cred) {
+Result<Opened> BasicCache<Policy>::create(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
+                                          int flags, const Cred& cred) {
   // Without O_EXCL a file may be there and be gone before it is opened. Somebody who does that on
   // purpose gets his ENOENT in the end.
   for (int i = 0; i < kCreateTries - 1; ++i) {
@@ -129,18 +128,16 @@ Result<Opened> BasicCache<Policy>::create(Worker& me, NodeId dir, NameRef name,
 
 template <LockingPolicy Policy>
 Result<Opened> BasicCache<Policy>::make_or_open(Worker& me, NodeId dir, NameRef name,
-                                                std::uint32_t mode, int flags,
-                                                const Cred& cred) {
+                                                std::uint32_t mode, int flags, const Cred& cred) {
   std::unique_ptr<File> file;
   // Exclusive whatever the caller asks: a file that is there already is opened as such, inside
   // its own section if it is truncated.
-  const Result<Entry> made =
-      make_node(me, dir, name, [&](const Node& parent) -> Result<Found> {
-        Result<Created> created = core_.store.create(parent, name, mode, flags | O_EXCL, cred);
-        if (!created) return created.error();
-        file = std::move(created->file);
-        return created->found;
-      });
+  const Result<Entry> made = make_node(me, dir, name, [&](const Node& parent) -> Result<Found> {
+    Result<Created> created = core_.store.create(parent, name, mode, flags | O_EXCL, cred);
+    if (!created) return created.error();
+    file = std::move(created->file);
+    return created->found;
+  });
   if (made) return Opened{*made, std::move(file)};
   if (made.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return made.error();
   Result<Entry> there = lookup(me, dir, name);
@@ -265,7 +262,10 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   if (mode == RenameMode::kExchange && victim) {
     set_parent(victim_id, dir);
     cache_name(me, dir, name, victim_id, std::nullopt, victim->until);
-  } else if (mode == RenameMode::kReplace || mode == RenameMode::kNoReplace) {
+  } else if (mode == RenameMode::kNoReplace ||
+             (mode == RenameMode::kReplace && core_.ttl_ticks == kForeverTicks)) {
+    // If others may make links, the new name may have been one of the same inode without our
+    // knowing, and then the old name is still there.
     cache_negative(me, dir, name, std::nullopt, core_.until());
   }
   return done;

@@ -61,13 +61,12 @@ struct Core {
     return ttl_ticks == kForeverTicks ? kForeverTicks
                                       : tick.load(std::memory_order_relaxed) + ttl_ticks;
   }
+  // 0 is never: what has to be asked for in any case.
   bool fresh(std::uint64_t until_tick) const noexcept {
-    return until_tick >= tick.load(std::memory_order_relaxed);
+    return until_tick != 0 && until_tick >= tick.load(std::memory_order_relaxed);
   }
 
-  auto lock_inode(std::uint32_t index) noexcept {
-    return InodeGuard<Policy>(policy, slots, index);
-  }
+  auto lock_inode(std::uint32_t index) noexcept { return InodeGuard<Policy>(policy, slots, index); }
   // Called under the inode lock by whoever took away a reference or a name.
   void queue_if_unused(const InodeLock& inode, std::uint32_t index) {
     if (inode.priv().state != SlotState::kLive || inode.priv().queued) return;

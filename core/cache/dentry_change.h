@@ -16,8 +16,7 @@ bool DentryTable<Policy>::write_name(DentryPub& dentry, const NameKey& key) {
   for (std::uint32_t i = 0; i < key.words.size(); ++i) dentry.name[i].store(key.words[i], kRelaxed);
   dentry.name_length.store(key.name.size(), kRelaxed);
   if (!key.is_long()) return true;
-  const std::uint32_t cell =
-      make_string(core_.slots, key.name.view().substr(kInlinePrefix));
+  const std::uint32_t cell = make_string(core_.slots, key.name.view().substr(kInlinePrefix));
   dentry.name[kInlinePrefix / 4].store(cell, kRelaxed);
   return cell != 0;
 }
@@ -125,6 +124,8 @@ bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t
       slots.dentry(*index).until.store(until, kRelaxed);
       return true;
     }
+    // Who asked the store later knows better.
+    if (slots.dentry(*index).until.load(kRelaxed) > until) return true;
     kill_held(*index, bucket);
   }
   detach(*index, old_child);

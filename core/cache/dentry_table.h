@@ -48,11 +48,13 @@ class DentryTable {
   // meanwhile, the name is there already, or there are no cells for it. `slot` is a free dentry
   // slot, and consumed in any case.
   // REQUIRES: the caller pins the directory and the child; no guard held.
-  std::optional<Stamp> insert(std::uint32_t slot, std::uint32_t dir, NameRef name, std::uint32_t child,
-              std::optional<Stamp> content, std::uint64_t until);
+  std::optional<Stamp> insert(std::uint32_t slot, std::uint32_t dir, NameRef name,
+                              std::uint32_t child, std::optional<Stamp> content,
+                              std::uint64_t until);
 
   // The store just said that `name` leads to `child` (0: to nothing). True when a dentry says so
-  // already: it may now be served until `until`. One that says otherwise is killed.
+  // already, which may now be served until `until`, or when one was confirmed later. One that says
+  // otherwise is killed.
   bool confirm(std::uint32_t dir, NameRef name, std::uint32_t child, std::optional<Stamp> content,
                std::uint64_t until);
 
@@ -81,7 +83,8 @@ class DentryTable {
 
   Core<Policy>& core_;
   Limbo<Policy> limbo_;
-  std::atomic<std::uint32_t> negatives_{0};  // Live negative dentries; written by insert and detach.
+  std::atomic<std::uint32_t> negatives_{
+      0};  // Live negative dentries; written by insert and detach.
 };
 
 // --- The reader's side.

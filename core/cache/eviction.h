@@ -24,8 +24,8 @@ template <LockingPolicy Policy>
 class Evictor {
  public:
   static constexpr std::uint32_t kBatch = 64;
-  static constexpr std::uint8_t kUsed = 2;  // The mark of a dentry that was hit.
-  static constexpr std::uint32_t kEffort = 16384;  // Slots a sweep looks at, at most.
+  static constexpr std::uint8_t kUsed = 2;          // The mark of a dentry that was hit.
+  static constexpr std::uint32_t kEffort = 16384;   // Slots a sweep looks at, at most.
   static constexpr std::uint32_t kPatience = 1024;  // Allocations until a failed sweep is repeated.
 
   Evictor(Core<Policy>& core, DentryTable<Policy>& dentries, Reclaimer<Policy>& reclaimer) noexcept

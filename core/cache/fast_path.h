@@ -34,19 +34,31 @@ enum class Outcome : std::uint8_t {
 // The counter of an outcome that is no answer.
 constexpr Counter fallback_counter(Outcome outcome) noexcept {
   switch (outcome) {
-    case Outcome::kMiss: return Counter::kFallMiss;
-    case Outcome::kDentryChanged: return Counter::kFallDentryChanged;
-    case Outcome::kInodeBusy: return Counter::kFallInodeBusy;
-    case Outcome::kInodeChanged: return Counter::kFallInodeChanged;
-    case Outcome::kAttrInvalid: return Counter::kFallAttrInvalid;
-    case Outcome::kExpired: return Counter::kFallExpired;
-    case Outcome::kStaleId: return Counter::kFallStaleId;
-    case Outcome::kChainLong: return Counter::kFallChainLong;
-    case Outcome::kAclUnknown: return Counter::kFallAclUnknown;
-    case Outcome::kTooDeep: return Counter::kFallTooDeep;
-    case Outcome::kSymlinkUncached: return Counter::kFallSymlinkUncached;
+    case Outcome::kMiss:
+      return Counter::kFallMiss;
+    case Outcome::kDentryChanged:
+      return Counter::kFallDentryChanged;
+    case Outcome::kInodeBusy:
+      return Counter::kFallInodeBusy;
+    case Outcome::kInodeChanged:
+      return Counter::kFallInodeChanged;
+    case Outcome::kAttrInvalid:
+      return Counter::kFallAttrInvalid;
+    case Outcome::kExpired:
+      return Counter::kFallExpired;
+    case Outcome::kStaleId:
+      return Counter::kFallStaleId;
+    case Outcome::kChainLong:
+      return Counter::kFallChainLong;
+    case Outcome::kAclUnknown:
+      return Counter::kFallAclUnknown;
+    case Outcome::kTooDeep:
+      return Counter::kFallTooDeep;
+    case Outcome::kSymlinkUncached:
+      return Counter::kFallSymlinkUncached;
     case Outcome::kHit:
-    case Outcome::kNegative: break;
+    case Outcome::kNegative:
+      break;
   }
   EVENFS_CHECK(false && "an answer is no fallback");
 }
@@ -123,8 +135,7 @@ class FastPath {
   }
 
  private:
-  Outcome hold_once(NodeId dir, const NameKey& key, std::uint64_t refs,
-                    DentrySeen& seen) noexcept {
+  Outcome hold_once(NodeId dir, const NameKey& key, std::uint64_t refs, DentrySeen& seen) noexcept {
     if (dentries_.find(dir.index(), dir.generation(), key, seen) != Find::kFound) {
       return Outcome::kMiss;
     }
@@ -176,10 +187,14 @@ class FastPath {
     }
     DentrySeen seen;
     switch (dentries_.find(dir.index(), dir.generation(), key, seen)) {
-      case Find::kFound: break;
-      case Find::kMiss: return Outcome::kMiss;
-      case Find::kChanged: return Outcome::kDentryChanged;
-      case Find::kTooLong: return Outcome::kChainLong;
+      case Find::kFound:
+        break;
+      case Find::kMiss:
+        return Outcome::kMiss;
+      case Find::kChanged:
+        return Outcome::kDentryChanged;
+      case Find::kTooLong:
+        return Outcome::kChainLong;
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
     if (seen.child != 0) {

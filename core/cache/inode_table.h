@@ -102,7 +102,8 @@ class InodeTable {
 
   std::uint32_t find_held(const Identity& identity, std::uint32_t bucket, std::uint64_t refs) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
-    for (std::uint32_t at = core_.slots.id_head(bucket); at != 0; at = core_.slots.inode_priv(at).id_next) {
+    for (std::uint32_t at = core_.slots.id_head(bucket); at != 0;
+         at = core_.slots.inode_priv(at).id_next) {
       const InodePub& pub = core_.slots.inode(at);
       if (pub.ino.load(kRelaxed) == identity.ino && pub.dev.load(kRelaxed) == identity.dev &&
           pub.identity_generation.load(kRelaxed) == identity.generation) {

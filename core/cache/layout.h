@@ -58,7 +58,8 @@ namespace evenfs {
 template <class T>
 using Shared = std::atomic<T>;  // A field that lock-free readers load; always relaxed, see S4.
 
-static_assert(Shared<std::uint64_t>::is_always_lock_free && Shared<std::uint32_t>::is_always_lock_free);
+static_assert(Shared<std::uint64_t>::is_always_lock_free &&
+              Shared<std::uint32_t>::is_always_lock_free);
 
 // InodePub::stat_flags
 inline constexpr std::uint32_t kAttrValid = 1;  // Lines 1 and 2 and the mode hold what stat said.
@@ -155,7 +156,7 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
   SlotState state = SlotState::kFree;
-  bool queued = false;                 // Stands in the reclaimer's queue.
+  bool queued = false;  // Stands in the reclaimer's queue.
   std::uint32_t id_next = 0;
   Node node;
   Names names;  // Live dentries that lead here.

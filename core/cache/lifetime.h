@@ -109,8 +109,7 @@ template <LockingPolicy Policy>
 void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
   me.count(Counter::kForget);
   if (id.index() == 0 || id.index() >= core_.slots.inode_bound() ||
-      core_.slots.inode(id.index()).generation.load(std::memory_order_relaxed) !=
-          id.generation()) {
+      core_.slots.inode(id.index()).generation.load(std::memory_order_relaxed) != id.generation()) {
     me.count(Counter::kForgetExcess);
     return;
   }
@@ -121,7 +120,7 @@ void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
       me.count(Counter::kForgetExcess);
       return;
     }
-    // release, as in drop_refs.
+    // release, pairs with the acquire in queue_if_unused, as in drop_refs.
   } while (!refs.compare_exchange_weak(now, now - n, std::memory_order_release,
                                        std::memory_order_relaxed));
   if (now != n) return;

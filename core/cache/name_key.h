@@ -3,8 +3,8 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <bit>
+#include <cstdint>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -39,9 +39,7 @@ struct NameKey {
 
   bool is_long() const noexcept { return name.size() > kInlineName; }
   // Bytes that stand in the dentry itself.
-  std::uint32_t inline_length() const noexcept {
-    return is_long() ? kInlinePrefix : name.size();
-  }
+  std::uint32_t inline_length() const noexcept { return is_long() ? kInlinePrefix : name.size(); }
 };
 
 }  // namespace evenfs

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <new>
 
+#include "core/base/node_id.h"
 #include "core/mem/poison.h"
 
 namespace evenfs {
@@ -18,9 +19,8 @@ constexpr std::uint32_t kSlotsCeiling = 1U << 27;
 constexpr std::uint64_t kPage = 4096;
 
 // Bytes that one name with its inode takes, without the tables: what the limit is divided by.
-constexpr std::uint64_t kBytesPerName =
-    sizeof(InodePub) + sizeof(InodePriv) + sizeof(DentryPub) + sizeof(DentryPriv) +
-    sizeof(std::uint32_t) + 1;
+constexpr std::uint64_t kBytesPerName = sizeof(InodePub) + sizeof(InodePriv) + sizeof(DentryPub) +
+                                        sizeof(DentryPriv) + sizeof(std::uint32_t) + 1;
 
 // What is poisoned of a free inode. Its count, locks and state are not: whoever comes with a dead
 // id takes the lock to find out that it is dead.
@@ -93,8 +93,9 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
       inode_pool_(plan.capacity),
       dentry_pool_(plan.capacity),
       cell_pool_(plan.cells()) {
-  new (shared_.base()) ArenaHeader{kMagic,           kLayoutVersion, bucket_count_,   plan.inodes_at,
-                                   plan.dentries_at, plan.cells_at,  plan.buckets_at, hash_seed_};
+  new (shared_.base())
+      ArenaHeader{kMagic,           kLayoutVersion, bucket_count_,   plan.inodes_at,
+                  plan.dentries_at, plan.cells_at,  plan.buckets_at, hash_seed_};
   // The buckets are counted as memory from the start; touching them all here keeps that true.
   for (std::uint32_t b = 0; b < bucket_count_; ++b) {
     new (&buckets_[b]) Shared<std::uint32_t>(kEndOfChain | b);
@@ -117,6 +118,12 @@ std::optional<std::uint32_t> Slots::reuse_dentry() {
 std::optional<std::uint32_t> Slots::carve_inode() {
   return inode_pool_.carve([this](std::uint32_t index) {
     InodePub* slot = new (&inodes_[index]) InodePub;
+    // Ids of an earlier cache over the same store, as an exporting server may keep them, are
+    // to be stale here: each cache starts its generations somewhere else.
+    if (index != NodeId::kRootIndex) {
+      slot->generation.store(1 + static_cast<std::uint32_t>(hash_seed_ >> 34),
+                             std::memory_order_relaxed);
+    }
     slot->nseq.advance_for_test(seq_start_);
     slot->aseq.advance_for_test(seq_start_);
     slot->cseq.advance_for_test(seq_start_);

@@ -131,8 +131,7 @@ class FastWalk {
     return step_to(NodeId(parent, pub.parent_generation.load(kRelaxed)));
   }
 
-  Outcome down(std::string_view component, bool follow, bool needs_directory,
-               int& error) noexcept {
+  Outcome down(std::string_view component, bool follow, bool needs_directory, int& error) noexcept {
     const Result<NameRef> name = NameRef::make(component);
     if (!name) {
       error = name.error().code();
@@ -141,10 +140,14 @@ class FastWalk {
     const NameKey key(core_.slots.hash_seed(), here_.index(), here_.generation(), *name);
     DentrySeen seen;
     switch (dentries_.find(here_.index(), here_.generation(), key, seen)) {
-      case Find::kFound: break;
-      case Find::kMiss: return Outcome::kMiss;
-      case Find::kChanged: return Outcome::kDentryChanged;
-      case Find::kTooLong: return Outcome::kChainLong;
+      case Find::kFound:
+        break;
+      case Find::kMiss:
+        return Outcome::kMiss;
+      case Find::kChanged:
+        return Outcome::kDentryChanged;
+      case Find::kTooLong:
+        return Outcome::kChainLong;
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
     if (!keep(core_.slots.dentry(seen.index).seq, seen.stamp)) return Outcome::kTooDeep;
@@ -250,8 +253,7 @@ Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cr
     return allowed ? Status() : Errno(EACCES);
   }
   const Stamp before = pub.nseq.sample();
-  const Result<std::size_t> acl =
-      core_.store.getxattr(dir.node(), "system.posix_acl_access", {});
+  const Result<std::size_t> acl = core_.store.getxattr(dir.node(), "system.posix_acl_access", {});
   if (acl || (acl.error() != Errno(ENODATA) && acl.error() != Errno(EOPNOTSUPP))) {
     return core_.store.access(dir.node(), cred, X_OK);
   }

@@ -64,9 +64,9 @@ class SlotPool {
  private:
   const std::uint32_t capacity_;
   std::mutex mutex_;
-  std::vector<std::uint32_t> free_;            // Under mutex_.
-  std::atomic<std::uint32_t> high_water_{1};   // Written under mutex_.
-  std::atomic<std::uint32_t> used_{0};         // Written under mutex_.
+  std::vector<std::uint32_t> free_;           // Under mutex_.
+  std::atomic<std::uint32_t> high_water_{1};  // Written under mutex_.
+  std::atomic<std::uint32_t> used_{0};        // Written under mutex_.
 };
 
 }  // namespace evenfs

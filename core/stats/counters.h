@@ -109,11 +109,11 @@ class WorkerRegistry {
 
  private:
   friend class Worker;
-  using List =
-      boost::intrusive::list<Worker, boost::intrusive::member_hook<
-                                         Worker, boost::intrusive::list_member_hook<>, &Worker::hook_>>;
+  using List = boost::intrusive::list<
+      Worker,
+      boost::intrusive::member_hook<Worker, boost::intrusive::list_member_hook<>, &Worker::hook_>>;
   mutable std::mutex mutex_;
-  List workers_;            // Under mutex_.
+  List workers_;             // Under mutex_.
   CounterTotals retired_{};  // Under mutex_: the counters of workers that ended.
 };
 

@@ -65,8 +65,8 @@ CredCheck::CredCheck(const Cred& cred) {
   groups_changed_ = true;
   old_bits_ = ::prctl(PR_GET_SECUREBITS);
   const int without = old_bits_ & ~SECBIT_NO_SETUID_FIXUP;
-  const bool fixes_up = old_bits_ >= 0 &&
-                        (without == old_bits_ ||
+  const bool fixes_up =
+      old_bits_ >= 0 && (without == old_bits_ ||
                          ::prctl(PR_SET_SECUREBITS, static_cast<unsigned long>(without)) == 0);
   old_gid_ = set_fsgid(cred.gid);
   old_uid_ = set_fsuid(cred.uid);  // From 0 to another: the file capabilities are dropped.

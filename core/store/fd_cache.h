@@ -62,9 +62,10 @@ class FdCache {
       return a.words[0] == b.words[0] && a.words[1] == b.words[1];
     }
   };
-  using Table = boost::intrusive::unordered_set<
-      Entry, boost::intrusive::key_of_value<KeyOf>, boost::intrusive::hash<Hash>,
-      boost::intrusive::equal<Equal>, boost::intrusive::power_2_buckets<true>>;
+  using Table =
+      boost::intrusive::unordered_set<Entry, boost::intrusive::key_of_value<KeyOf>,
+                                      boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>,
+                                      boost::intrusive::power_2_buckets<true>>;
   using Order = boost::intrusive::list<Entry>;
 
   // With mutex_ held. Unlinks the entry; the caller destroys it with the mutex released, because

@@ -65,8 +65,8 @@ Status LocalStore::change_size(const Node& node, std::uint64_t size, File* file)
 Status LocalStore::change_owner_and_mode(int fd, const SetAttr& change) {
   if (change.uid.has_value() || change.gid.has_value()) {
     constexpr std::uint32_t kSame = ~std::uint32_t{0};
-    if (::fchownat(fd, "", change.uid.value_or(kSame), change.gid.value_or(kSame),
-                   AT_EMPTY_PATH) != 0) {
+    if (::fchownat(fd, "", change.uid.value_or(kSame), change.gid.value_or(kSame), AT_EMPTY_PATH) !=
+        0) {
       return Errno::last();
     }
   }
@@ -179,8 +179,8 @@ Result<std::size_t> LocalStore::listxattr(const Node& node, std::span<char> into
   });
 }
 
-Status LocalStore::setxattr(const Node& node, const char* name,
-                            std::span<const std::byte> value, int flags) {
+Status LocalStore::setxattr(const Node& node, const char* name, std::span<const std::byte> value,
+                            int flags) {
   return with_path(node, [&](const char* path) -> Status {
     if (::setxattr(path, name, value.data(), value.size(), flags) != 0) return Errno::last();
     return Status();

@@ -84,8 +84,8 @@ Result<Attr> LocalStore::link(const Node& node, const Node& new_dir, NameRef new
   if (failed != 0 && errno == ENOENT) {
     // ENOENT is also how the kernel says that AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH.
     const local::FdName number(object->get());
-    failed = ::linkat(proc_fds_.get(), number.relative(), (*dir)->get(), name.get(),
-                      AT_SYMLINK_FOLLOW);
+    failed =
+        ::linkat(proc_fds_.get(), number.relative(), (*dir)->get(), name.get(), AT_SYMLINK_FOLLOW);
   }
   if (failed != 0) return Errno::last();
   nodes_.name_given(node, new_dir, new_name.view());
@@ -116,9 +116,7 @@ Status LocalStore::remove(const Node& dir, NameRef name, int flags) {
 }
 
 Status LocalStore::unlink(const Node& dir, NameRef name) { return remove(dir, name, 0); }
-Status LocalStore::rmdir(const Node& dir, NameRef name) {
-  return remove(dir, name, AT_REMOVEDIR);
-}
+Status LocalStore::rmdir(const Node& dir, NameRef name) { return remove(dir, name, AT_REMOVEDIR); }
 
 Status LocalStore::rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
                           RenameMode mode) {
@@ -162,8 +160,7 @@ Status LocalStore::rename_named(const Node& dir, NameRef name, const Node& new_d
   }
   if (target && other == identity) return Status();  // Two names of one object: nothing happens.
   if (target && mode == RenameMode::kExchange) {
-    nodes_.name_moved(other, new_dir, new_name.view(), dir, name.view(),
-                      std::move(target).value());
+    nodes_.name_moved(other, new_dir, new_name.view(), dir, name.view(), std::move(target).value());
   } else if (target) {
     nodes_.name_removed(other, new_dir, new_name.view(), std::move(target).value());
   }

@@ -16,8 +16,8 @@ using local::CName;
 namespace {
 
 // What an open file may keep of the caller's flags. The rest is about finding it.
-constexpr int kFileFlags = O_ACCMODE | O_APPEND | O_DIRECT | O_DSYNC | O_SYNC | O_NOATIME |
-                           O_TRUNC | O_NONBLOCK;
+constexpr int kFileFlags =
+    O_ACCMODE | O_APPEND | O_DIRECT | O_DSYNC | O_SYNC | O_NOATIME | O_TRUNC | O_NONBLOCK;
 // Names that vanish between "it is there" and opening it, before we believe in bad luck.
 constexpr int kCreateTries = 8;
 
@@ -75,8 +75,8 @@ Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t 
       if (fd.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return fd.error();
     }
     Result<Created> existing = open_existing(dir, name, flags, cred);
-    const bool vanished = !existing && (existing.error() == Errno(ENOENT) ||
-                                        existing.error() == Errno(ESTALE));
+    const bool vanished =
+        !existing && (existing.error() == Errno(ENOENT) || existing.error() == Errno(ESTALE));
     if (!vanished) return existing;
   }
   return Errno(ESTALE);

@@ -120,9 +120,8 @@ Status LocalDirectory::seek(std::uint64_t cookie) {
 
 Result<bool> LocalDirectory::fill() {
   if (buffer_.empty()) buffer_.resize(kBufferBytes);
-  const long got = retry([&] {
-    return ::syscall(SYS_getdents64, fd_.get(), buffer_.data(), buffer_.size());
-  });
+  const long got =
+      retry([&] { return ::syscall(SYS_getdents64, fd_.get(), buffer_.data(), buffer_.size()); });
   if (got < 0 && errno == ENOENT) return false;  // Removed: nothing is left in it.
   if (got < 0) return Errno::last();
   begin_ = 0;

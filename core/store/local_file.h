@@ -49,10 +49,10 @@ class LocalDirectory final : public Directory {
   Result<bool> fill();  // False at the end.
 
   UniqueFd fd_;
-  std::vector<std::byte> buffer_;   // Allocated by the first read.
-  std::size_t begin_ = 0;           // The first entry that was not visited yet;
-  std::size_t end_ = 0;             // behind the last byte that is valid.
-  std::uint64_t next_cookie_ = 0;   // Of the entry at begin_.
+  std::vector<std::byte> buffer_;  // Allocated by the first read.
+  std::size_t begin_ = 0;          // The first entry that was not visited yet;
+  std::size_t end_ = 0;            // behind the last byte that is valid.
+  std::uint64_t next_cookie_ = 0;  // Of the entry at begin_.
 };
 
 }  // namespace evenfs

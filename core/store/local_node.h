@@ -34,9 +34,7 @@ struct NodeBytes {
 };
 static_assert(sizeof(NodeBytes) == sizeof(Node));
 
-inline NodeBytes unpack(const Node& node) noexcept {
-  return std::bit_cast<NodeBytes>(node);
-}
+inline NodeBytes unpack(const Node& node) noexcept { return std::bit_cast<NodeBytes>(node); }
 
 inline NodeKind kind_of(const Node& node) noexcept {
   return static_cast<NodeKind>(unpack(node).kind_and_length >> 4);
@@ -57,8 +55,8 @@ inline bool fits_inline(const FileHandle& handle) noexcept {
 inline Node inline_node(const FileHandle& handle, std::uint32_t mode,
                         std::uint16_t mount) noexcept {
   NodeBytes packed;
-  packed.kind_and_length = static_cast<std::uint8_t>(
-      (static_cast<unsigned>(NodeKind::kInline) << 4) | handle.length);
+  packed.kind_and_length =
+      static_cast<std::uint8_t>((static_cast<unsigned>(NodeKind::kInline) << 4) | handle.length);
   packed.handle_type = static_cast<std::uint8_t>(handle.type);
   packed.type_and_mount = static_cast<std::uint16_t>((mode & S_IFMT) | mount);
   std::memcpy(packed.bytes, handle.bytes.data(), handle.length);

@@ -20,8 +20,7 @@ constexpr int kDepthMax = 4096;
 
 bool may_have_acls(int fd) {
   const local::FdName name(fd);
-  return ::getxattr(name.path(), "system.posix_acl_access", nullptr, 0) >= 0 ||
-         errno != EOPNOTSUPP;
+  return ::getxattr(name.path(), "system.posix_acl_access", nullptr, 0) >= 0 || errno != EOPNOTSUPP;
 }
 
 }  // namespace
@@ -32,8 +31,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
   if (!root) return Errno::last();
   UniqueFd proc_fds(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc_fds) return Errno::last();
-  std::unique_ptr<LocalStore> store(
-      new LocalStore(options, std::move(root), std::move(proc_fds)));
+  std::unique_ptr<LocalStore> store(new LocalStore(options, std::move(root), std::move(proc_fds)));
   Result<UniqueFd> twin = local::open_beneath(store->root_fd_->get(), ".", O_PATH | O_DIRECTORY);
   if (!twin) return twin.error();
   const Result<Found> found = store->found(*twin, Node{}, std::string_view());

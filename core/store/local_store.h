@@ -50,8 +50,7 @@ class LocalStore final : public Store {
 
   // Errors: those of opening `path` as a directory, ENOSYS without openat2 (Linux 5.6), and
   // those of opening /proc/self/fd.
-  static Result<std::unique_ptr<LocalStore>> open(const std::string& path,
-                                                  const Options& options);
+  static Result<std::unique_ptr<LocalStore>> open(const std::string& path, const Options& options);
   ~LocalStore() override;
   LocalStore(const LocalStore&) = delete;
   LocalStore& operator=(const LocalStore&) = delete;
@@ -71,8 +70,7 @@ class LocalStore final : public Store {
 
   Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
                       const Cred& cred) override;
-  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,
-                      const Cred& cred) override;
+  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode, const Cred& cred) override;
   Result<Found> symlink(const Node& dir, NameRef name, const char* target,
                         const Cred& cred) override;
   Result<Attr> link(const Node& node, const Node& new_dir, NameRef new_name) override;
@@ -115,7 +113,7 @@ class LocalStore final : public Store {
   NamesShared names_shared(const Node& node);
   Result<FdCache::Ref> dir_fd(const Node& node);  // ENOTDIR for anything else; is cached.
   Result<ObjectFd> object_fd(const Node& node);
-  Result<ObjectFd> follow(const Node& node);      // REQUIRES: a named node.
+  Result<ObjectFd> follow(const Node& node);  // REQUIRES: a named node.
   Result<UniqueFd> open_by_handle(const Node& node, int flags);
   Result<UniqueFd> open_again(const Node& node, int flags);  // Not O_PATH: for reading, writing.
   // Calls `open`; when it fails for want of descriptors, empties the cache and calls it again.

@@ -70,8 +70,8 @@ Result<UniqueFd> open_parent(int dir) noexcept {
 
 Result<Seen> look_at(int fd, bool want_handle) noexcept {
   Seen seen;
-  if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID,
-              &seen.stat) != 0) {
+  constexpr unsigned kWanted = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, kWanted, &seen.stat) != 0) {
     return Errno::last();
   }
   if (!want_handle) return seen;
@@ -82,15 +82,13 @@ Result<Seen> look_at(int fd, bool want_handle) noexcept {
   if (failed != 0 && errno == EOPNOTSUPP) {
     // Linux 6.5 gives one that cannot be opened, but tells objects apart.
     raw.length = FileHandle::kBytesMax;
-    failed = ::name_to_handle_at(fd, "", handle, &seen.handle.mount_id,
-                                 AT_EMPTY_PATH | kHandleFid);
+    failed = ::name_to_handle_at(fd, "", handle, &seen.handle.mount_id, AT_EMPTY_PATH | kHandleFid);
   }
   if (failed != 0) {
     // No error: the object is then known by its name, and by its time of birth unless the first
     // write to it makes it be born again in another layer.
     struct statfs system {};
-    seen.birth_is_stable =
-        ::fstatfs(fd, &system) != 0 || system.f_type != OVERLAYFS_SUPER_MAGIC;
+    seen.birth_is_stable = ::fstatfs(fd, &system) != 0 || system.f_type != OVERLAYFS_SUPER_MAGIC;
     return seen;
   }
   seen.handle.length = raw.length;
@@ -141,8 +139,8 @@ Result<UniqueFd> open_handle(int mount, const FileHandle& handle, int flags) noe
   raw.type = handle.type;
   std::memcpy(raw.bytes, handle.bytes.data(), handle.length);
   for (int tries = 0;; ++tries) {
-    const int fd = ::open_by_handle_at(mount, reinterpret_cast<struct file_handle*>(&raw),
-                                       flags | O_CLOEXEC);
+    const int fd =
+        ::open_by_handle_at(mount, reinterpret_cast<struct file_handle*>(&raw), flags | O_CLOEXEC);
     if (fd >= 0) return UniqueFd(fd);
     const int error = errno;
     if (error != EINTR || tries == kTries) return Errno(error);

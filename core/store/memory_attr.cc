@@ -120,8 +120,8 @@ Result<std::size_t> MemoryStore::listxattr(const Node& node, std::span<char> int
   return names.size();
 }
 
-Status MemoryStore::setxattr(const Node& node, const char* name,
-                             std::span<const std::byte> value, int flags) {
+Status MemoryStore::setxattr(const Node& node, const char* name, std::span<const std::byte> value,
+                             int flags) {
   if (const Status status = enter("setxattr"); !status) return status;
   const Guard guard(mutex_);
   MemoryInode& inode = inode_of(node);

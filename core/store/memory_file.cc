@@ -12,7 +12,7 @@
 namespace evenfs {
 namespace {
 
-constexpr std::uint64_t kSizeMax = std::uint64_t{1} << 43;       // Bytes in a file: 8 TiB.
+constexpr std::uint64_t kSizeMax = std::uint64_t{1} << 43;      // Bytes in a file: 8 TiB.
 constexpr std::uint64_t kAllocateMax = std::uint64_t{1} << 30;  // Bytes that fallocate backs.
 
 }  // namespace
@@ -105,8 +105,7 @@ class MemoryFile final : public File {
 
 class MemoryDirectory final : public Directory {
  public:
-  MemoryDirectory(MemoryStore& store, MemoryInode& inode) noexcept
-      : store_(store), inode_(inode) {
+  MemoryDirectory(MemoryStore& store, MemoryInode& inode) noexcept : store_(store), inode_(inode) {
     ++inode_.refs;
   }
   ~MemoryDirectory() override {
@@ -117,8 +116,7 @@ class MemoryDirectory final : public Directory {
   int fd() const noexcept override { return -1; }
   Status fsync(bool /*data_only*/) override { return store_.enter("fsync"); }
 
-  Status read(std::uint64_t cookie,
-              const std::function<bool(const DirEntry&)>& visit) override {
+  Status read(std::uint64_t cookie, const std::function<bool(const DirEntry&)>& visit) override {
     if (const Status status = store_.enter("readdir"); !status) return status;
     // One entry at a time under the mutex, so that `visit` may call the store.
     for (Listed entry; next(cookie, entry); cookie = entry.cookie) {

@@ -53,11 +53,11 @@ struct MemoryInode : boost::intrusive::list_base_hook<> {
 
   Attr attr;  // size and blocks are filled in when they are asked for.
   std::uint64_t generation = 1;
-  std::uint64_t refs = 0;     // Nodes handed out and files open; it lives while this or nlink > 0.
-  bool linkable = false;      // Made without a name; link() may give it one.
+  std::uint64_t refs = 0;  // Nodes handed out and files open; it lives while this or nlink > 0.
+  bool linkable = false;   // Made without a name; link() may give it one.
 
   MemoryData data;
-  std::string target;         // Of a symbolic link.
+  std::string target;  // Of a symbolic link.
   std::map<std::string, std::string, std::less<>> xattrs;
 
   MemoryInode* parent = nullptr;  // Of a directory; none once it is removed.

@@ -26,8 +26,7 @@ StoreCaps caps_of(const MemoryStore::Options& options) {
 
 }  // namespace
 
-MemoryStore::MemoryStore(Options options)
-    : options_(std::move(options)), caps_(caps_of(options_)) {
+MemoryStore::MemoryStore(Options options) : options_(std::move(options)), caps_(caps_of(options_)) {
   MemoryInode nowhere;
   Cred cred;
   cred.uid = options_.root_uid;
@@ -101,8 +100,7 @@ void MemoryStore::free_if_unused(MemoryInode& inode) noexcept {
   inodes_.erase_and_dispose(inodes_.iterator_to(inode), [](MemoryInode* dead) { delete dead; });
 }
 
-MemoryInode& MemoryStore::new_inode(const MemoryInode& dir, std::uint32_t mode,
-                                    const Cred& cred) {
+MemoryInode& MemoryStore::new_inode(const MemoryInode& dir, std::uint32_t mode, const Cred& cred) {
   auto owned = std::make_unique<MemoryInode>();
   Attr& attr = owned->attr;
   if (free_numbers_.empty()) {

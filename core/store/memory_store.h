@@ -67,8 +67,7 @@ class MemoryStore final : public Store {
 
   Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
                       const Cred& cred) override;
-  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,
-                      const Cred& cred) override;
+  Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode, const Cred& cred) override;
   Result<Found> symlink(const Node& dir, NameRef name, const char* target,
                         const Cred& cred) override;
   Result<Attr> link(const Node& node, const Node& new_dir, NameRef new_name) override;

@@ -8,8 +8,7 @@
 
 namespace evenfs {
 
-std::optional<std::uint16_t> MountTable::index_of(const local::Seen& seen, int fd,
-                                                  int proc_fds) {
+std::optional<std::uint16_t> MountTable::index_of(const local::Seen& seen, int fd, int proc_fds) {
   if (seen.handle.length == 0) return std::nullopt;
   const auto find = [this, &seen](std::size_t from, std::size_t to) {
     while (from < to && mounts_[from].id != seen.handle.mount_id) ++from;

@@ -31,9 +31,7 @@ class MountTable {
   // REQUIRES: `index` came from index_of.
   int descriptor(std::uint16_t index) const noexcept { return mounts_[index].anchor.get(); }
 
-  std::size_t descriptors() const noexcept {
-    return descriptors_.load(std::memory_order_relaxed);
-  }
+  std::size_t descriptors() const noexcept { return descriptors_.load(std::memory_order_relaxed); }
 
  private:
   struct Mount {

@@ -147,8 +147,7 @@ bool NodeTable::is_above(const NamedNode& named, const Node& dir) const noexcept
   return false;
 }
 
-Node NodeTable::set_name(NamedNode& named, const Node& dir, std::string_view name,
-                         UniqueFd& fd) {
+Node NodeTable::set_name(NamedNode& named, const Node& dir, std::string_view name, UniqueFd& fd) {
   if (is_known_as(named, dir, name)) return Node{};
   // Somebody moved directories behind our back and what we know of others is out of date: a
   // circle of parents would never be left. A descriptor needs no parent.

@@ -40,16 +40,16 @@ struct NamedNode : boost::intrusive::unordered_set_base_hook<> {
   std::uint32_t type = 0;  // As in st_mode.
   // Protected by NodeTable::mutex_.
   std::uint64_t refs = 0;
-  Node parent;             // Counted. None for the root and for what has no name.
-  std::string name;        // Empty: no name is known.
-  FdCache::Ref pinned;     // Set where there is no name.
+  Node parent;          // Counted. None for the root and for what has no name.
+  std::string name;     // Empty: no name is known.
+  FdCache::Ref pinned;  // Set where there is no name.
 };
 
 // The names that lead to an object, from a descriptor or a Node that is reached without names.
 struct Way {
-  FdCache::Ref from;                // Either this
-  Node start;                       // or this; the receiver gives it back.
-  std::vector<std::string> names;   // The last one first. None: `from` is the object itself.
+  FdCache::Ref from;               // Either this
+  Node start;                      // or this; the receiver gives it back.
+  std::vector<std::string> names;  // The last one first. None: `from` is the object itself.
 };
 
 class NodeTable {
@@ -74,8 +74,7 @@ class NodeTable {
   Result<Way> way_to(const Node& node);
 
   // With `names` held exclusively. `name` in `dir`, of the object `identity`, was removed.
-  void name_removed(const Identity& identity, const Node& dir, std::string_view name,
-                    UniqueFd fd);
+  void name_removed(const Identity& identity, const Node& dir, std::string_view name, UniqueFd fd);
   // With `names` held exclusively, or the new name's creation still going on. The object is now
   // `new_name` in `new_dir`; if it was known by another name than `name` in `dir`, that is kept.
   void name_moved(const Identity& identity, const Node& dir, std::string_view name,
@@ -94,9 +93,9 @@ class NodeTable {
   struct Hash {
     std::size_t operator()(const Identity& identity) const noexcept;
   };
-  using Table = boost::intrusive::unordered_set<
-      NamedNode, boost::intrusive::key_of_value<KeyOf>, boost::intrusive::hash<Hash>,
-      boost::intrusive::power_2_buckets<true>>;
+  using Table = boost::intrusive::unordered_set<NamedNode, boost::intrusive::key_of_value<KeyOf>,
+                                                boost::intrusive::hash<Hash>,
+                                                boost::intrusive::power_2_buckets<true>>;
 
   static Node node_of(NamedNode& named) noexcept;
   // All of these: with mutex_ held.

@@ -15,8 +15,8 @@ namespace evenfs {
 
 // True iff `gid` is the caller's group or one of the supplementary groups that are known.
 inline bool in_group(const Cred& cred, std::uint32_t gid) noexcept {
-  return cred.gid == gid || std::find(cred.groups.begin(), cred.groups.end(), gid) !=
-                                cred.groups.end();
+  return cred.gid == gid ||
+         std::find(cred.groups.begin(), cred.groups.end(), gid) != cred.groups.end();
 }
 
 // `mask` is made of R_OK, W_OK, X_OK. EACCES when one of them is not granted. Root may do all,

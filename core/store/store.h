@@ -90,10 +90,10 @@ struct Created {
 
 // What a store is and can do; constant for its life.
 struct StoreCaps {
-  const char* name = "";      // "local" or "memory".
-  bool has_acls = false;      // Permission bits alone may not decide.
-  bool has_handles = false;   // Objects are reached again without a descriptor kept for them.
-  bool switches_cred = false; // New objects are made as the caller.
+  const char* name = "";       // "local" or "memory".
+  bool has_acls = false;       // Permission bits alone may not decide.
+  bool has_handles = false;    // Objects are reached again without a descriptor kept for them.
+  bool switches_cred = false;  // New objects are made as the caller.
 };
 
 // Figures for the statistics: gauges, not totals.
@@ -131,8 +131,8 @@ class Store {
   virtual Status access(const Node& node, const Cred& cred, int mask) = 0;
   virtual Result<std::string> readlink(const Node& node) = 0;
 
-  virtual Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode,
-                              std::uint64_t rdev, const Cred& cred) = 0;
+  virtual Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
+                              const Cred& cred) = 0;
   virtual Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,
                               const Cred& cred) = 0;
   virtual Result<Found> symlink(const Node& dir, NameRef name, const char* target,

@@ -47,7 +47,7 @@ class Rules(unittest.TestCase):
 
     def test_columns(self):
         self.accepts("core/base/a.h", "//" + "x" * 98 + "\n")
-        self.finds("101 columns", "core/base/a.h", "//" + "x" * 99 + "\n")
+        self.finds("113 columns", "core/base/a.h", "//" + "x" * 111 + "\n")
 
     def test_file_length(self):
         self.accepts("core/base/a.h", "int x;\n" * 399)

@@ -48,7 +48,7 @@ class HookedStore final : public Store {
     const std::lock_guard lock(mutex_);
     return before_.size() + after_.size();
   }
-  std::uint64_t releases() const { return releases_.load(); }
+  std::uint64_t releases() const { return releases_.load(std::memory_order_relaxed); }
 
   const StoreCaps& caps() const noexcept override { return behind_.caps(); }
   StoreStats stats() const override { return behind_.stats(); }
@@ -56,7 +56,7 @@ class HookedStore final : public Store {
     return around("root", [&] { return behind_.root(); });
   }
   void release(const Node& node) noexcept override {
-    releases_.fetch_add(1);
+    releases_.fetch_add(1, std::memory_order_relaxed);
     behind_.release(node);
   }
   Result<Found> lookup(const Node& dir, NameRef name) override {
@@ -157,7 +157,7 @@ class HookedStore final : public Store {
 
   Store& behind_;
   mutable std::mutex mutex_;
-  std::map<std::string, Before> before_;          // Under mutex_, as the two below.
+  std::map<std::string, Before> before_;  // Under mutex_, as the two below.
   std::map<std::string, After> after_;
   std::map<std::string, std::uint64_t> calls_;
   std::atomic<std::uint64_t> releases_{0};

@@ -35,7 +35,8 @@ class Held {
  public:
   Held() = default;
   Held(Store& store, Found found) : store_(&store), found_(found) {}
-  Held(Held&& other) noexcept : store_(std::exchange(other.store_, nullptr)), found_(other.found_) {}
+  Held(Held&& other) noexcept
+      : store_(std::exchange(other.store_, nullptr)), found_(other.found_) {}
   Held& operator=(Held&& other) noexcept {
     std::swap(store_, other.store_);
     std::swap(found_, other.found_);
@@ -92,8 +93,7 @@ class StoreUser {
     return take(store_.mkdir(dir.node(), name_of(name), mode, cred));
   }
   Held file(const Held& dir, std::string_view name, std::string_view content = "") {
-    Result<Created> made =
-        store_.create(dir.node(), name_of(name), 0644, O_RDWR | O_EXCL, cred);
+    Result<Created> made = store_.create(dir.node(), name_of(name), 0644, O_RDWR | O_EXCL, cred);
     EXPECT_EQ(code(made), 0) << name;
     if (!made) return Held();
     const auto bytes = std::as_bytes(std::span(content.data(), content.size()));

@@ -16,7 +16,7 @@ class LocalNames : public ::testing::Test {
   LocalNames() {
     LocalStore::Options options;
     options.use_handles = false;
-    options.cached_descriptors = 4;  // So that descriptors come and go.
+    options.cached_descriptors = 1;  // So that descriptors come and go.
     store_ = LocalStore::open(dir_.path(), options).value();
     user_ = std::make_unique<StoreUser>(*store_);
   }
@@ -47,8 +47,8 @@ TEST_F(LocalNames, ReplacedObjectsArePinnedAndUnknownOnesAreNot) {
   const Held a = user_->file(user_->root, "a", "a");
   const Held b = user_->file(user_->root, "b", "b");
   user_->file(user_->root, "c", "c");
-  ASSERT_TRUE(store_->rename(root(), name_of("a"), root(), name_of("b"),
-                             RenameMode::kReplace).ok());
+  ASSERT_TRUE(
+      store_->rename(root(), name_of("a"), root(), name_of("b"), RenameMode::kReplace).ok());
   ASSERT_TRUE(store_->unlink(root(), name_of("c")).ok());
   EXPECT_EQ(pinned(), before + 1);
   EXPECT_EQ(user_->content(b), "b");
@@ -64,6 +64,38 @@ TEST_F(LocalNames, APinEndsWhenAnotherNameIsFound) {
   const Held again = user_->look(user_->root, "b");
   EXPECT_EQ(pinned(), before);
   EXPECT_EQ(user_->content(f), "x");
+}
+
+TEST_F(LocalNames, AFreedNodeLeavesNoDescriptorThatMeansAnother) {
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    const Held dir = user_->mkdir(user_->root, name);
+    const Held file = user_->file(dir, name);
+    EXPECT_TRUE(std::filesystem::exists(dir_ / (name + "/" + name)));
+    EXPECT_EQ(user_->attr(dir).ino, dir.attr().ino);
+  }
+}
+
+TEST_F(LocalNames, DirectoriesTurnedInsideOutByOthersMakeNoCircle) {
+  namespace fs = std::filesystem;
+  fs::create_directories(dir_ / "a/b");
+  fs::create_directory(dir_ / "z");
+  const std::uint64_t before = store_->stats().node_bytes;
+  {
+    const Held a = user_->look(user_->root, "a");
+    const Held b = user_->look(a, "b");
+    EXPECT_EQ(user_->look_error(b, "x"), ENOENT);  // b's descriptor is in the cache now.
+    fs::rename(dir_ / "a/b", dir_ / "b");
+    fs::rename(dir_ / "a", dir_ / "b/a");
+    const Held a_again = user_->look(b, "a");
+    EXPECT_EQ(a_again.identity(), a.identity());
+    EXPECT_EQ(user_->look_error(user_->look(user_->root, "z"), "x"), ENOENT);  // Now z's is.
+    EXPECT_EQ(code(store_->getattr(a.node(), nullptr)), 0);
+    EXPECT_EQ(code(store_->getattr(b.node(), nullptr)), ESTALE);
+    EXPECT_EQ(user_->look(user_->root, "b").identity(), b.identity());
+    EXPECT_EQ(code(store_->getattr(b.node(), nullptr)), 0);
+  }
+  EXPECT_EQ(store_->stats().node_bytes, before);
 }
 
 TEST_F(LocalNames, NodesOfOneObjectAreOne) {
@@ -95,8 +127,10 @@ TEST_F(LocalNames, WhileNamesChangeAFileIsAlwaysItself) {
       const Held mine = user_->file(dirs[at], name, content);
       for (int i = 0; i < kRounds; ++i) {
         const std::size_t to = random() % dirs.size();
-        if (store_->rename(dirs[at].node(), name_of(name), dirs[to].node(), name_of(name),
-                           RenameMode::kReplace).ok()) {
+        if (store_
+                ->rename(dirs[at].node(), name_of(name), dirs[to].node(), name_of(name),
+                         RenameMode::kReplace)
+                .ok()) {
           at = to;
           renamed.fetch_add(1);
         }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the local store does with a superuser's rights: making objects as the caller, access
 // control lists, mounts below the root. Skipped, with the reason, where the rights are missing.
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
-#include <cerrno>
+#include <array>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "core/store/cred_switch.h"
 #include "core/store/local_store.h"
+#include "tests/support/private_mounts.h"
 #include "tests/support/store_fixture.h"
 
 namespace evenfs::test {
@@ -30,7 +31,7 @@ std::uint32_t fs_gid() { return static_cast<std::uint32_t>(::syscall(SYS_setfsgi
 class LocalStoreAsRoot : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    if (!CredSwitch::works()) GTEST_SKIP() << "needs a superuser who may take on other ids";
+    if (::geteuid() != 0) GTEST_SKIP() << "needs a superuser";
     old_umask_ = ::umask(0);
     open();
     caller_.uid = kUser;
@@ -40,6 +41,7 @@ class LocalStoreAsRoot : public ::testing::TestWithParam<bool> {
     if (store_ != nullptr) ::umask(old_umask_);
   }
   void open() {
+    ASSERT_TRUE(CredSwitch::works());
     user_.reset();
     LocalStore::Options options;
     options.use_handles = GetParam();
@@ -118,8 +120,8 @@ TEST_P(LocalStoreAsRoot, EachThreadSwitchesForItself) {
       cred.gid = 6000 + t;
       for (int i = 0; i < 100; ++i) {
         const std::string name = std::to_string(t) + "-" + std::to_string(i);
-        const Held made = user_->take(
-            store_->mknod(user_->root.node(), name_of(name), S_IFREG | 0600, 0, cred));
+        const Held made =
+            user_->take(store_->mknod(user_->root.node(), name_of(name), S_IFREG | 0600, 0, cred));
         EXPECT_EQ(made.attr().uid, cred.uid);
         EXPECT_EQ(made.attr().gid, cred.gid);
       }
@@ -187,20 +189,13 @@ TEST_P(LocalStoreAsRoot, AttributesOfASymbolicLinkAreNotThoseOfItsTarget) {
   EXPECT_EQ(::lgetxattr((dir_ / "l").c_str(), "trusted.t", nullptr, 0), 1);
 }
 
-// Runs `body` in a mount namespace of its own thread's, which ends with the thread, and with a
-// store that was opened there.
+// Runs `body` with mounts of its own and with a store that was opened there.
 void LocalStoreAsRoot::with_private_mounts(const std::function<void()>& body) {
-  std::string skipped;
-  std::thread([&] {
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-      skipped = std::strerror(errno);
-      return;
-    }
+  const std::string refused = in_private_mounts([&] {
     open();
     body();
-  }).join();
-  if (!skipped.empty()) GTEST_SKIP() << "no mount namespace: " << skipped;
+  });
+  if (!refused.empty()) GTEST_SKIP() << refused;
 }
 
 TEST_P(LocalStoreAsRoot, MountsBelowTheRootAreCrossed) {

@@ -83,7 +83,7 @@ TEST_P(LocalStoreTest, SymbolicLinksDoNotLeadOut) {
 }
 
 TEST_P(LocalStoreTest, ADirectoryReplacedByALinkIsNeverFollowed) {
-  for (const std::size_t cached : {32, 0}) {
+  for (const std::size_t cached : {std::size_t{32}, std::size_t{0}}) {
     open(cached);
     fs::remove_all(dir_ / "d");
     fs::remove_all(dir_ / "moved");
@@ -167,19 +167,6 @@ TEST_P(LocalStoreTest, AFileMovedByOthersIsItselfOrStaleUntilItIsFoundAgain) {
   EXPECT_EQ(user_->content(file), "content");
 }
 
-TEST_P(LocalStoreTest, DirectoriesTurnedInsideOutByOthersMakeNoCircle) {
-  fs::create_directories(dir_ / "a/b");
-  const Held a = user_->look(user_->root, "a");
-  const Held b = user_->look(a, "b");
-  EXPECT_EQ(user_->look_error(b, "x"), ENOENT);  // b's descriptor is in the cache now.
-  fs::rename(dir_ / "a/b", dir_ / "b");
-  fs::rename(dir_ / "a", dir_ / "b/a");
-  const Held a_again = user_->look(b, "a");
-  EXPECT_EQ(a_again.identity(), a.identity());
-  EXPECT_EQ(getattr_error(a), 0);
-  EXPECT_EQ(getattr_error(b), 0);
-}
-
 TEST_P(LocalStoreTest, TheParentOfADirectoryMovedOutIsNotTold) {
   fs::create_directories(dir_ / "a/b");
   const Held a = user_->look(user_->root, "a");
@@ -235,8 +222,10 @@ TEST_P(LocalStoreTest, NodesGiveTheirMemoryBack) {
     if (!GetParam()) {
       EXPECT_GT(store_->stats().node_bytes, before);
     }
-    ASSERT_TRUE(store_->rename(d.node(), name_of("a name that is longer than a short string"),
-                               user_->root.node(), name_of("f"), RenameMode::kReplace).ok());
+    ASSERT_TRUE(store_
+                    ->rename(d.node(), name_of("a name that is longer than a short string"),
+                             user_->root.node(), name_of("f"), RenameMode::kReplace)
+                    .ok());
   }
   EXPECT_EQ(store_->stats().node_bytes, before);
 }

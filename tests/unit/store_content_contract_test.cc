@@ -109,18 +109,21 @@ TYPED_TEST(StoreContract, AListingContinuesBehindAnyCookie) {
   const Held dir = user.mkdir(user.root, "d");
   std::set<std::string> expected = {".", ".."};
   for (int i = 0; i < 2500; ++i) {
-    const std::string name = "a rather long name, so that one buffer is not enough " +
-                             std::to_string(i);
-    const Held made = user.take(
-        this->store_.mknod(dir.node(), name_of(name), S_IFREG | 0600, 0, user.cred));
+    const std::string name =
+        "a rather long name, so that one buffer is not enough " + std::to_string(i);
+    const Held made =
+        user.take(this->store_.mknod(dir.node(), name_of(name), S_IFREG | 0600, 0, user.cred));
     expected.insert(name);
   }
   const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node()).value();
   std::vector<std::pair<std::string, std::uint64_t>> all;
-  ASSERT_TRUE(opened->read(0, [&all](const DirEntry& entry) {
-    all.emplace_back(entry.name, entry.next);
-    return true;
-  }).ok());
+  ASSERT_TRUE(opened
+                  ->read(0,
+                         [&all](const DirEntry& entry) {
+                           all.emplace_back(entry.name, entry.next);
+                           return true;
+                         })
+                  .ok());
   std::set<std::string> seen;
   for (const auto& [name, next] : all) seen.insert(name);
   EXPECT_EQ(seen, expected);
@@ -131,20 +134,26 @@ TYPED_TEST(StoreContract, AListingContinuesBehindAnyCookie) {
   for (std::size_t before = 1; before != pieces.size();) {
     before = pieces.size();
     int room = 100;
-    ASSERT_TRUE(opened->read(cookie, [&](const DirEntry& entry) {
-      if (room-- == 0) return false;
-      pieces.emplace_back(entry.name);
-      cookie = entry.next;
-      return true;
-    }).ok());
+    ASSERT_TRUE(opened
+                    ->read(cookie,
+                           [&](const DirEntry& entry) {
+                             if (room-- == 0) return false;
+                             pieces.emplace_back(entry.name);
+                             cookie = entry.next;
+                             return true;
+                           })
+                    .ok());
   }
   EXPECT_EQ(pieces.size(), all.size());
   for (const std::size_t at : {std::size_t{7}, all.size() / 2, std::size_t{3}}) {
     std::string next;
-    ASSERT_TRUE(opened->read(all[at].second, [&next](const DirEntry& entry) {
-      next = entry.name;
-      return false;
-    }).ok());
+    ASSERT_TRUE(opened
+                    ->read(all[at].second,
+                           [&next](const DirEntry& entry) {
+                             next = entry.name;
+                             return false;
+                           })
+                    .ok());
     EXPECT_EQ(next, all[at + 1].first);
   }
 }
@@ -155,10 +164,13 @@ TYPED_TEST(StoreContract, AListingTellsNumbersAndTypes) {
   const Held file = user.file(user.root, "f");
   std::map<std::string, std::pair<std::uint64_t, std::uint32_t>> seen;
   const std::unique_ptr<Directory> opened = this->store_.opendir(this->root()).value();
-  ASSERT_TRUE(opened->read(0, [&seen](const DirEntry& entry) {
-    seen[std::string(entry.name)] = {entry.ino, entry.type};
-    return true;
-  }).ok());
+  ASSERT_TRUE(opened
+                  ->read(0,
+                         [&seen](const DirEntry& entry) {
+                           seen[std::string(entry.name)] = {entry.ino, entry.type};
+                           return true;
+                         })
+                  .ok());
   EXPECT_EQ(seen["d"], std::make_pair(dir.attr().ino, std::uint32_t{S_IFDIR}));
   EXPECT_EQ(seen["f"], std::make_pair(file.attr().ino, std::uint32_t{S_IFREG}));
   EXPECT_EQ(seen["."].first, user.root.attr().ino);
@@ -181,8 +193,7 @@ TYPED_TEST(StoreContract, ReadingStopsAtTheEndOfTheFile) {
 TYPED_TEST(StoreContract, AppendedDataGoesToTheEnd) {
   auto& user = this->user_;
   const Held held = user.file(user.root, "f", "0123");
-  const std::unique_ptr<File> file =
-      this->store_.open(held.node(), O_WRONLY | O_APPEND).value();
+  const std::unique_ptr<File> file = this->store_.open(held.node(), O_WRONLY | O_APPEND).value();
   EXPECT_EQ(file->write(bytes_of("45"), 0).value(), 2U);
   EXPECT_EQ(user.content(held), "012345");
 }
@@ -222,10 +233,11 @@ TYPED_TEST(StoreContract, StatfsTellsSizesAndTheLongestName) {
 
 TYPED_TEST(StoreContract, MknodMakesFilesFifosAndSockets) {
   auto& user = this->user_;
-  for (const std::uint32_t type : {S_IFREG, S_IFIFO, S_IFSOCK}) {
+  constexpr std::uint32_t kTypes[] = {S_IFREG, S_IFIFO, S_IFSOCK};
+  for (const std::uint32_t type : kTypes) {
     const std::string name = "n" + std::to_string(type);
-    const Held made = user.take(
-        this->store_.mknod(this->root(), name_of(name), type | 0600U, 0, user.cred));
+    const Held made =
+        user.take(this->store_.mknod(this->root(), name_of(name), type | 0600U, 0, user.cred));
     EXPECT_EQ(made.attr().mode, type | 0600U);
     EXPECT_EQ(user.attr(made), made.attr());
   }

@@ -63,8 +63,7 @@ TYPED_TEST(StoreContract, MakingANameThatIsThereIsEexist) {
 TYPED_TEST(StoreContract, CreateWithoutExclOpensWhatIsThere) {
   auto& user = this->user_;
   const Held file = user.file(user.root, "f", "hello");
-  Result<Created> again =
-      this->store_.create(this->root(), name_of("f"), 0600, O_RDWR, user.cred);
+  Result<Created> again = this->store_.create(this->root(), name_of("f"), 0600, O_RDWR, user.cred);
   ASSERT_EQ(code(again), 0);
   const Held held(this->store_, again->found);
   EXPECT_EQ(held.identity(), file.identity());
@@ -223,8 +222,7 @@ TYPED_TEST(StoreContract, ExchangeSwapsAFileAndADirectory) {
   EXPECT_EQ(user.content(file), "file");
   EXPECT_EQ(user.content(deep), "deep");
   EXPECT_EQ(user.attr(d).nlink, 2U);
-  EXPECT_EQ(user.take(this->store_.lookup_parent(inner.node())).identity(),
-            user.root.identity());
+  EXPECT_EQ(user.take(this->store_.lookup_parent(inner.node())).identity(), user.root.identity());
 }
 
 TYPED_TEST(StoreContract, RenameOntoAnotherNameOfTheSameFileDoesNothing) {

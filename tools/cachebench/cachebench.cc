@@ -152,11 +152,12 @@ int threads_max() { return static_cast<int>(std::max(2U, std::thread::hardware_c
 template <class Operation>
 void add(Locking locking, const char* operation_name, Axis axis, Operation operation) {
   static constexpr const char* kAxes[] = {"one", "shared", "own"};
-  const std::string name = fmt::format("{}/{}/{}", locking_name(locking), operation_name,
-                                       kAxes[static_cast<int>(axis)]);
-  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    loop(state, locking, axis, operation);
-  })->ThreadRange(1, threads_max())->UseRealTime();
+  const std::string name =
+      fmt::format("{}/{}/{}", locking_name(locking), operation_name, kAxes[static_cast<int>(axis)]);
+  benchmark::RegisterBenchmark(
+      name.c_str(), [=](benchmark::State& state) { loop(state, locking, axis, operation); })
+      ->ThreadRange(1, threads_max())
+      ->UseRealTime();
 }
 
 void add_all(Locking locking) {
@@ -169,9 +170,10 @@ void add_all(Locking locking) {
   add(locking, "missing", Axis::kOne, missing);
   add(locking, "walk", Axis::kOne, walk);
   const std::string name = fmt::format("{}/pair/writer", locking_name(locking));
-  benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    with_writer(state, locking);
-  })->ThreadRange(2, threads_max())->UseRealTime();
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) { with_writer(state, locking); })
+      ->ThreadRange(2, threads_max())
+      ->UseRealTime();
 }
 
 }  // namespace

@@ -71,12 +71,12 @@ class World {
 
  private:
   void add_files(Worker& me, const std::string& dir, std::size_t count, std::vector<File>& into) {
-    const Entry parent = expect(
-        cache_->mkdir(me, NodeId::root(), name_ref(dir), 0755, Cred{}), "mkdir");
+    const Entry parent =
+        expect(cache_->mkdir(me, NodeId::root(), name_ref(dir), 0755, Cred{}), "mkdir");
     for (std::size_t i = 0; i < count; ++i) {
       const std::string name = fmt::format("file-{:011}", i);
-      const Entry made = expect(
-          cache_->mknod(me, parent.id, name_ref(name), S_IFREG | 0644, 0, Cred{}), "mknod");
+      const Entry made =
+          expect(cache_->mknod(me, parent.id, name_ref(name), S_IFREG | 0644, 0, Cred{}), "mknod");
       into.push_back({parent.id, name, made.id});
     }
   }

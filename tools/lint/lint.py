@@ -14,7 +14,8 @@ import re
 import subprocess
 import sys
 
-COLUMNS_MAX = 100
+# clang-format holds code to 100; a table in a comment may need a little more.
+COLUMNS_MAX = 112
 FILE_LINES_AIM, FILE_LINES_MAX = 300, 400
 FUNCTION_LINES_AIM, FUNCTION_LINES_MAX = 40, 60
 

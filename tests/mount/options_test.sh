@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Wrong command lines are one clear line and status 2 with nothing mounted; right ones do what
+# they say, on the command line and behind -o, and as mount(8) calls a helper.
+. "$(dirname "$0")/common.sh"
+
+# refused PATTERN ARGUMENT...
+refused() {
+  local pattern=$1 status=0
+  shift
+  timeout 30 "$bin/evenfs" "$@" >"$work/out" 2>"$work/err" || status=$?
+  expect "status of: evenfs $*" 2 "$status"
+  expect "lines of: evenfs $*" 1 "$(wc -l <"$work/err")"
+  expect "standard output of: evenfs $*" "" "$(cat "$work/out")"
+  grep -q "^evenfs: .*$pattern" "$work/err" || fail "evenfs $*: $(cat "$work/err")"
+  ! is_mounted || fail "evenfs $* mounted something"
+}
+
+touch "$work/file"
+mkdir -p "$src/inside" "$work/other"
+ln -s "$src/inside" "$work/link"
+mkdir "$work/bind" && mount --bind "$src" "$work/bind"
+
+refused 'SOURCE and MOUNTPOINT'
+refused 'MOUNTPOINT is missing' "$src"
+refused 'No such file' "$work/nothing" "$mnt"
+refused 'not a directory' "$work/file" "$mnt"
+refused 'No such file' "$src" "$work/nothing"
+refused 'not a directory' "$src" "$work/file"
+refused 'inside' "$src" "$src"
+refused 'inside' "$src" "$src/inside"
+refused 'inside' "$src" "$work/link"
+refused 'inside' "$src/../src" "$src/./inside"
+refused 'inside' "$src" "$work/bind"
+refused 'inside' "$src" "$work/bind/inside"
+refused 'inside' / "$mnt"
+umount "$work/bind"
+refused 'not expected' "$src" "$mnt" third
+refused 'no-such-option' "$src" "$mnt" --no-such-option
+refused 'no_such_option' "$src" "$mnt" -o ro,no_such_option
+refused 'memory' "$src" "$mnt" --memory=lots
+refused 'memory' "$src" "$mnt" --memory=12Q
+refused 'memory' "$src" "$mnt" --memory=-1
+refused 'memory' "$src" "$mnt" --memory=1023K
+refused 'memory' "$src" "$mnt" --memory=99999999999T
+refused 'locking' "$src" "$mnt" --locking=none
+refused 'threads' "$src" "$mnt" --threads=0
+refused 'threads' "$src" "$mnt" --threads=4x
+refused 'threads' "$src" "$mnt" --threads
+refused 'entry-timeout' "$src" "$mnt" --entry-timeout=soon
+refused 'entry-timeout' "$src" "$mnt" --entry-timeout=-1
+refused 'attr-timeout' "$src" "$mnt" -o attr_timeout=1y
+refused 'negative-timeout' "$src" "$mnt" --negative-timeout=
+refused 'cache-ttl' "$src" "$mnt" --cache-ttl=1e3
+
+# --help and --version, without a mount, on standard output.
+"$bin/evenfs" --help >"$work/out" 2>"$work/err" || fail "--help: status $?"
+for word in SOURCE MOUNTPOINT --entry-timeout --cache-ttl --locking --memory --threads 1G lockless; do
+  grep -q -e "$word" "$work/out" || fail "--help does not say $word"
+done
+"$bin/evenfs" --version >"$work/out" 2>>"$work/err" || fail "--version: status $?"
+for word in 'evenfs [0-9]' 'libfuse 3\.' 'liburcu [0-9]'; do
+  grep -q "^$word" "$work/out" || fail "--version does not say $word"
+done
+expect "messages of --help and --version" "" "$(cat "$work/err")"
+
+# A mount that the system refuses: one line, status 1.
+status=0
+timeout 30 "$bin/evenfs" "$src" "$mnt" -o context=nonsense >"$work/out" 2>"$work/err" || status=$?
+if [ "$status" = 1 ]; then
+  expect "lines of a refused mount" 1 "$(wc -l <"$work/err")"
+  ! is_mounted || fail "a refused mount is there"
+else
+  # Where the system takes that option (SELinux), the mount has to work.
+  expect "status" 0 "$status"
+  umount "$mnt"
+fi
+
+# option NAME EXPECTED: the statistics say what is in force.
+in_force() {
+  local got
+  got=$("$bin/evenfs-stat" --json "$mnt" | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["options"][sys.argv[1]])' "$1")
+  expect "option $1" "$2" "$got"
+}
+
+start --entry-timeout=0 --attr-timeout=1500ms --negative-timeout=2m --cache-ttl=inf \
+  --locking=sharded --memory=64M --threads=3
+in_force entry_timeout_s 0.0
+in_force attr_timeout_s 1.5
+in_force negative_timeout_s 120.0
+in_force cache_ttl_s inf
+in_force locking sharded
+in_force threads 3
+expect "memory limit" $((64 << 20)) "$("$bin/evenfs-stat" --json "$mnt" | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["memory"]["limit_bytes"])')"
+stop
+
+start -o "rw,entry_timeout=0.25,locking=rwlock,noauto,_netdev,x-systemd.automount,user,noatime" \
+  -o 'nosuid,nodev,fsname=a\,b'
+in_force entry_timeout_s 0.25
+in_force locking rwlock
+grep -q "^a,b $mnt fuse.evenfs rw,nosuid,nodev,noatime" /proc/self/mounts ||
+  fail "mount options: $(grep "$mnt" /proc/self/mounts)"
+grep "$mnt" /proc/self/mounts | grep -q default_permissions,allow_other ||
+  fail "root's defaults: $(grep "$mnt" /proc/self/mounts)"
+stop
+
+start -o ro
+expect "writing to a read-only mount" 1 "$(touch "$mnt/x" 2>&1 | grep -c 'Read-only')"
+stop
+
+# As mount(8) calls a helper: -f there means to mount nothing, and it daemonizes otherwise.
+ln -s "$bin/evenfs" "$work/mount.fuse.evenfs"
+"$work/mount.fuse.evenfs" "$src" "$mnt" -f -s -n -v -t fuse.evenfs -o rw || fail "fake: status $?"
+! is_mounted || fail "a fake mount is there"
+timeout 30 "$work/mount.fuse.evenfs" "$src" "$mnt" -n -t fuse.evenfs -o rw,entry_timeout=0 ||
+  fail "helper: status $?"
+is_mounted || fail "the helper did not mount"
+pid=$("$bin/evenfs-stat" --json "$mnt" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
+started+=("$pid")
+umount "$mnt"
+wait_gone "$pid"
+
+# A directory above the source may be mounted over: what is held open stays reachable.
+mkdir -p "$mnt/deep/source"
+echo content >"$mnt/deep/source/file"
+exec {output}< <(exec "$bin/evenfs" -f "$mnt/deep/source" "$mnt" 2>"$work/stderr")
+daemon=$!
+started+=("$daemon")
+read -r -t 30 -u "$output" _ || fail "evenfs did not start: $(cat "$work/stderr")"
+expect "a file of a hidden source" content "$(cat "$mnt/file")"
+stop
+echo "options: passed"
