@@ -103,6 +103,13 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
   }
 }
 
+// Poison outlives the mapping, and the next one may be laid where this one was.
+Slots::~Slots() {
+  unpoison(inode_privs_, inode_pool_.high_water() * sizeof(InodePriv));
+  unpoison(dentry_privs_, dentry_pool_.high_water() * sizeof(DentryPriv));
+  unpoison(cells_, cell_pool_.high_water() * sizeof(StringCell));
+}
+
 std::optional<std::uint32_t> Slots::reuse_inode() {
   const auto index = inode_pool_.take_free();
   if (index) unpoison(&inode_privs_[*index].node, kPoisonedInode);

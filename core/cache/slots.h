@@ -43,6 +43,7 @@ class Slots {
     std::uint64_t seq_start;
   };
   static Result<std::unique_ptr<Slots>> create(const Limits& limits);
+  ~Slots();
 
   // REQUIRES: index < inode_bound(); likewise for the others.
   InodePub& inode(std::uint32_t index) const noexcept { return inodes_[index]; }
