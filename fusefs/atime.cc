@@ -10,15 +10,15 @@ constexpr std::int64_t kDayS = 24 * 60 * 60;
 
 }  // namespace
 
-bool AtimeSection::may_move(Request& r, NodeId id, File* file) {
+bool AtimeSection::may_move(Request& r, NodeId id) {
   if (r.fs.atime_rule != AtimeRule::kRelative) return r.fs.atime_rule == AtimeRule::kAlways;
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
-  if (!attr) return true;
+  Attr attr;
+  if (!r.fs.cache.peek_attr(id, attr)) return true;
   // The kernel's rule for relatime.
-  if (attr->atime <= attr->mtime || attr->atime <= attr->ctime) return true;
+  if (attr.atime <= attr.mtime || attr.atime <= attr.ctime) return true;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return now.tv_sec - attr->atime.sec >= kDayS - 1;
+  return now.tv_sec - attr.atime.sec >= kDayS - 1;
 }
 
 }  // namespace evenfs

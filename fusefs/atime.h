@@ -13,14 +13,14 @@ namespace evenfs {
 // the attributes like any other.
 class AtimeSection {
  public:
-  AtimeSection(Request& r, NodeId id, File* file) {
-    if (!may_move(r, id, file)) return;
+  AtimeSection(Request& r, NodeId id) {
+    if (!may_move(r, id)) return;
     Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
     if (change) change_.emplace(std::move(*change));
   }
 
  private:
-  static bool may_move(Request& r, NodeId id, File* file);
+  static bool may_move(Request& r, NodeId id);
 
   std::optional<Cache::Change> change_;
 };

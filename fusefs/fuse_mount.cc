@@ -60,6 +60,7 @@ void set_transport(fuse_conn_info* conn) {
   // program that gets a signal while it waits for us waits for the answer first. No handler waits
   // for anything but the source, and a system call on a local disk cannot be interrupted either.
   conn->no_interrupt = 1;
+  conn->max_write = std::min<unsigned>(conn->max_write, kWriteBytesMax);
   // RELEASE, readahead and asynchronous reads and writes: the default of 12 makes them queue.
   conn->max_background = 1024;
   conn->congestion_threshold = 768;

@@ -119,7 +119,7 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
   Listing listing(r, id, size, plus);
   Status status;
   {
-    const AtimeSection atime(r, id, nullptr);
+    const AtimeSection atime(r, id);
     std::lock_guard lock(open.mutex);
     status = open.directory->read(static_cast<std::uint64_t>(offset),
                                   [&](const DirEntry& entry) { return listing.add(entry); });

@@ -84,7 +84,7 @@ void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_
   const OpenFile& open = file_at(fi);
   const std::span<std::byte> room = r.thread.buffer(size);
   const Result<std::size_t> got = [&] {
-    const AtimeSection atime(r, NodeId(ino), open.file.get());
+    const AtimeSection atime(r, NodeId(ino));
     return open.file->read(room, static_cast<std::uint64_t>(offset));
   }();
   if (!got) return r.reply.error(got.error());
@@ -120,7 +120,7 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
-    const AtimeSection atime(r, NodeId(ino), file_at(fi).file.get());
+    const AtimeSection atime(r, NodeId(ino));
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(to_ino), Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), *file_at(to_fi).file,

@@ -10,7 +10,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <optional>
 
 #include "core/store/local_store.h"
 #include "fusefs/fuse_mount.h"
@@ -124,8 +123,7 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
       FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
 
-  std::optional<Ticker> ticker;
-  if (options.cache_ttl) ticker.emplace(cache);
+  const Ticker ticker(cache, registry);
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
     serve_on_thread(registry, serve_requests);
   });

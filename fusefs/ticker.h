@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Ticker: a thread that moves the cache's clock on, so that no lookup has to ask for the time.
+// Ticker: a thread that moves the cache's clock on, so that no lookup has to ask for the time, and
+// does the cache's housekeeping, so that no request has to wait for a grace period.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,8 @@ namespace evenfs {
 
 class Ticker {
  public:
-  explicit Ticker(Cache& cache) : thread_([this, &cache] { run(cache); }) {}
+  Ticker(Cache& cache, WorkerRegistry& registry)
+      : thread_([this, &cache, &registry] { run(cache, registry); }) {}
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
   ~Ticker() {
@@ -26,14 +28,22 @@ class Ticker {
   }
 
  private:
-  void run(Cache& cache) {
+  static constexpr std::uint64_t kTicksPerRound = 10;
+
+  void run(Cache& cache, WorkerRegistry& registry) {
     using Clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds kTick(kTickMs);
     const Clock::time_point start = Clock::now();
+    Worker me(registry);
     std::unique_lock lock(mutex_);
-    while (!stopping_) {
+    for (std::uint64_t i = 1; !stopping_; ++i) {
       cache.set_tick(static_cast<std::uint64_t>((Clock::now() - start) / kTick));
-      wake_.wait_for(lock, kTick);
+      if (i % kTicksPerRound == 0) {
+        lock.unlock();
+        cache.housekeep(me);
+        lock.lock();
+      }
+      wake_.wait_for(lock, kTick, [this] { return stopping_; });
     }
   }
 

@@ -6,10 +6,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <cstddef>
 #include <system_error>
 
 #include "core/base/assert.h"
@@ -97,25 +98,34 @@ void WorkerLoop::run(Lane& lane) {
   ::eventfd_write(ended_.get(), 1);
 }
 
+// Reads by itself: fuse_session_receive_buf() writes a message to stderr when somebody aborts the
+// connection, which is a way to end a mount like any other.
 void WorkerLoop::serve(Lane& lane) {
-  fuse_buf buffer{};  // libfuse allocates its memory in the first call.
+  const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestBytesMax);
+  const int device = fuse_session_fd(session_);
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const int got = fuse_session_receive_buf(session_, &buffer);
-    if (got == -EINTR || got == -EAGAIN) continue;
-    if (got <= 0) {
-      // 0: the mount is gone. ECONNABORTED: somebody aborted the connection on purpose.
-      if (got < 0 && got != -ENODEV && got != -ECONNABORTED) {
-        failed_.store(true, std::memory_order_relaxed);
-      }
+    const ssize_t got = ::read(device, memory.get(), kRequestBytesMax);
+    if (got < 0) {
+      const int error = errno;
+      // ENOENT: the request was interrupted before it was read.
+      if (error == EINTR || error == EAGAIN || error == ENOENT) continue;
+      // ENODEV: the mount is gone. ECONNABORTED: somebody aborted the connection.
+      if (error != ENODEV && error != ECONNABORTED) failed_.store(true, std::memory_order_relaxed);
       break;
     }
-    const auto* header = static_cast<const fuse_in_header*>(buffer.mem);
+    if (static_cast<std::size_t>(got) < sizeof(fuse_in_header)) {
+      failed_.store(true, std::memory_order_relaxed);
+      break;
+    }
+    const auto* header = reinterpret_cast<const fuse_in_header*>(memory.get());
     add_one(lane.requests[std::min<std::size_t>(header->opcode, kOpcodeSlots - 1)]);
+    fuse_buf buffer{};
+    buffer.mem = memory.get();
+    buffer.size = static_cast<std::size_t>(got);
     lane.busy.store(1, std::memory_order_relaxed);
     fuse_session_process_buf(session_, &buffer);
     lane.busy.store(0, std::memory_order_relaxed);
   }
-  std::free(buffer.mem);
 }
 
 bool WorkerLoop::all_done() const noexcept {

@@ -29,6 +29,11 @@
 
 namespace evenfs {
 
+// The most that a WRITE may carry, and the memory that holds it with its headers. A larger read
+// from /dev/fuse than the kernel needs costs nothing: pages that are not touched are not there.
+inline constexpr std::size_t kWriteBytesMax = std::size_t{1} << 20;
+inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 4096;
+
 inline constexpr std::size_t kOpcodeSlots = 64;  // The protocol's numbers; the last is "other".
 using RequestCounts = std::array<std::uint64_t, kOpcodeSlots>;
 

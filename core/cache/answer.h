@@ -39,24 +39,32 @@ Result<Entry> BasicCache<Policy>::ask_lookup(Worker& me, NodeId dir, NameRef nam
                                              std::uint64_t lookups) {
   Result<Pin> dir_pin = pin(dir);
   if (!dir_pin) return dir_pin.error();
-  Result<Resolved> child = resolve(me, *dir_pin, name, nullptr);
+  Attr attr;
+  const Result<Pin> child = find_child(me, *dir_pin, name, attr);
+  if (!child) return child.error();
+  if (lookups != 0) {
+    core_.slots.inode_priv(child->id().index()).refs.fetch_add(lookups, std::memory_order_relaxed);
+  }
+  return Entry{child->id(), attr};
+}
+
+template <LockingPolicy Policy>
+auto BasicCache<Policy>::find_child(Worker& me, const Pin& dir, NameRef name, Attr& attr)
+    -> Result<Pin> {
+  Result<Resolved> child = resolve(me, dir, name, nullptr);
   if (!child) return child.error();
   // The name is known and the child pinned; its attributes come from the cache or the store.
-  Result<Attr> attr = attr_of(me, child->pin);
-  if (!attr && attr.error() == Errno(ESTALE)) {
+  const Result<Attr> told = attr_of(me, child->pin);
+  if (told) {
+    attr = *told;
+  } else {
+    if (told.error() != Errno(ESTALE)) return told.error();
     // Replaced behind our back. Ask for the name itself, once.
-    invalidate_name(me, dir, name);
-    Attr fresh;
-    child = resolve(me, *dir_pin, name, &fresh);
+    invalidate_name(me, dir.id(), name);
+    child = resolve(me, dir, name, &attr);
     if (!child) return child.error();
-    attr = fresh;
   }
-  if (!attr) return attr.error();
-  if (lookups != 0) {
-    core_.slots.inode_priv(child->pin.id().index())
-        .refs.fetch_add(lookups, std::memory_order_relaxed);
-  }
-  return Entry{child->pin.id(), *attr};
+  return std::move(child->pin);
 }
 
 template <LockingPolicy Policy>
@@ -68,22 +76,24 @@ auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr*
     if (held == Outcome::kNegative) return Errno(ENOENT);
     if (held == Outcome::kHit) return Resolved{pinned(seen.child), seen.until};
   }
-  const Stamp content = core_.slots.inode(dir.id().index()).cseq.sample();
-  const std::optional<Stamp> lease =
-      stamp_is_stable(content) ? std::optional(content) : std::nullopt;
+  // Odd: a change is under way, and what the store says may be of before it.
+  const Stamp lease = core_.slots.inode(dir.id().index()).cseq.sample();
+  const bool may_cache = stamp_is_stable(lease);
   const auto ticket = inodes_.ticket();
   const std::uint64_t until = core_.until();
   me.count(Counter::kLookupLocked);
   Result<Found> found = core_.store.lookup(dir.node(), name);
   if (!found) {
-    if (found.error() == Errno(ENOENT) && lease) cache_negative(me, dir.id(), name, lease, until);
+    if (found.error() == Errno(ENOENT) && may_cache) {
+      cache_negative(me, dir.id(), name, lease, until);
+    }
     return found.error();
   }
   if (attr != nullptr) *attr = found->attr;
   const Result<NodeId> id = adopt(me, *found, ticket, until, kPinUnit);
   if (!id) return id.error();
   Resolved child{pinned(id->index()), until};
-  if (lease) cache_name(me, dir.id(), name, *id, lease, until);
+  if (may_cache) cache_name(me, dir.id(), name, *id, lease, until);
   return child;
 }
 
@@ -110,8 +120,8 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
 }
 
 template <LockingPolicy Policy>
-void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child,
-                                    std::optional<Stamp> lease, std::uint64_t until) {
+void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
+                                    std::uint64_t until) {
   if (dentries_.confirm(dir.index(), name, child.index(), lease, until)) return;
   const std::uint32_t slot = take_dentry_slot(me);
   if (slot == 0) return;
@@ -132,8 +142,8 @@ void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId
 }
 
 template <LockingPolicy Policy>
-void BasicCache<Policy>::cache_negative(Worker& me, NodeId dir, NameRef name,
-                                        std::optional<Stamp> lease, std::uint64_t until) {
+void BasicCache<Policy>::cache_negative(Worker& me, NodeId dir, NameRef name, Stamp lease,
+                                        std::uint64_t until) {
   if (dentries_.confirm(dir.index(), name, 0, lease, until)) return;
   if (evictor_.too_many_negatives()) evictor_.trim_negatives(me);
   if (evictor_.too_many_negatives()) return;
@@ -182,23 +192,16 @@ Result<Attr> BasicCache<Policy>::attr_of(Worker& me, const Pin& held) {
 
 template <LockingPolicy Policy>
 bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std::uint64_t until) {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
   const auto inode = core_.lock_inode(id.index());
   const InodePub& pub = inode.pub();
   if (!pub.aseq.same(before)) return false;
-  const bool walk_same =
-      pub.mode.load(kRelaxed) == attr.mode && pub.uid.load(kRelaxed) == attr.uid &&
-      pub.gid.load(kRelaxed) == attr.gid &&
-      // An ACL may have come or gone; that shows in the change time.
-      (!core_.store.caps().has_acls || (pub.ctime_sec.load(kRelaxed) == attr.ctime.sec &&
-                                        pub.ctime_nsec.load(kRelaxed) == attr.ctime.nsec));
+  const bool walk_same = same_owner_and_mode(pub, attr);
   InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
   section.set_stat(attr, until);
   if (walk_same) {
     section.confirm_walk(until);
   } else {
     section.set_owner_and_mode(attr, until);
-    section.set_no_acl(false);
   }
   return true;
 }

@@ -24,6 +24,9 @@ class BasicCache final : public Cache {
   Result<Entry> walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
                      bool follow) override;
   Result<Attr> getattr(Worker& me, NodeId id, File* file) override;
+  bool peek_attr(NodeId id, Attr& attr) override {
+    return fast_.getattr(id, attr) == Outcome::kHit;
+  }
   Result<std::string> readlink(Worker& me, NodeId id) override;
   Status access(Worker& me, NodeId id, const Cred& cred, int mask) override;
 
@@ -52,6 +55,7 @@ class BasicCache final : public Cache {
   void set_tick(std::uint64_t tick) noexcept override {
     core_.tick.store(tick + 1, std::memory_order_relaxed);
   }
+  void housekeep(Worker& me) override;
   void drop_unused(Worker& me) override { evictor_.drop_unused(me); }
   CacheStats stats() const override;
   Locking locking() const noexcept override { return Policy::kLocking; }
@@ -65,9 +69,7 @@ class BasicCache final : public Cache {
 
  protected:
   void unpin(NodeId id) noexcept override { drop_refs(id.index(), kPinUnit); }
-  void end_change(NodeId id, Fields fields) noexcept override {
-    core_.lock_inode(id.index()).close(fields);
-  }
+  void end_change(NodeId id, Fields fields, const Attr* now, std::uint64_t until) noexcept override;
 
  private:
   class DirChange;
@@ -86,14 +88,15 @@ class BasicCache final : public Cache {
   };
   // With `attr` the store is asked in any case, and tells the attributes too.
   Result<Resolved> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr);
+  // The inode of a name, pinned, and its attributes: from the cache or the store.
+  Result<Pin> find_child(Worker& me, const Pin& dir, NameRef name, Attr& attr);
   // The inode of `found`, whose node this takes, with `refs` added.
   Result<NodeId> adopt(Worker& me, const Found& found, typename InodeTable<Policy>::Ticket ticket,
                        std::uint64_t until, std::uint64_t refs);
   // `lease`: as DentryTable::insert's `content`.
-  void cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, std::optional<Stamp> lease,
+  void cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
                   std::uint64_t until);
-  void cache_negative(Worker& me, NodeId dir, NameRef name, std::optional<Stamp> lease,
-                      std::uint64_t until);
+  void cache_negative(Worker& me, NodeId dir, NameRef name, Stamp lease, std::uint64_t until);
   // Asks the store and caches what it says.
   Result<Attr> ask_getattr(Worker& me, const Pin& held, File* file);
   Result<Attr> attr_of(Worker& me, const Pin& held);
@@ -107,6 +110,8 @@ class BasicCache final : public Cache {
   template <class Remove>
   Status remove(Worker& me, NodeId dir, NameRef name, Fields fields, Remove call);
   void kill_name(Worker& me, NodeId dir, NameRef name);
+  // As resolve(), for a name that is about to be removed or renamed.
+  Result<Resolved> resolve_to_change(Worker& me, const Pin& dir, NameRef name);
   Result<Opened> make_or_open(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
                               const Cred& cred);
   void set_parent(NodeId child, NodeId parent);
@@ -121,6 +126,7 @@ class BasicCache final : public Cache {
   std::uint32_t take_dentry_slot(Worker& me);  // 0: none.
   Pin pinned(std::uint32_t index) noexcept;
   void drop_refs(std::uint32_t index, std::uint64_t refs) noexcept;
+  bool give_back(NodeId id, std::uint64_t n) noexcept;  // False: more than there is.
   NodeId id_of(std::uint32_t index) const noexcept {
     return NodeId(index, core_.slots.inode(index).generation.load(std::memory_order_relaxed));
   }

@@ -97,6 +97,8 @@ class Cache {
 
   // `file`, if any, is an open file of the inode; it is used when the store has to be asked.
   virtual Result<Attr> getattr(Worker& me, NodeId id, File* file) = 0;
+  // The attributes if they are cached; true then. Not counted as a request.
+  virtual bool peek_attr(NodeId id, Attr& attr) = 0;
   virtual Result<std::string> readlink(Worker& me, NodeId id) = 0;
   virtual Status access(Worker& me, NodeId id, const Cred& cred, int mask) = 0;
 
@@ -164,9 +166,15 @@ class Cache {
     }
     Change& operator=(Change&&) = delete;
     ~Change() {
-      if (cache_ != nullptr) cache_->end_change(pin_.id(), fields_);
+      if (cache_ != nullptr) cache_->end_change(pin_.id(), fields_, nullptr, 0);
     }
     const Node& node() const noexcept { return pin_.node(); }
+
+    // Ends the section with what the store said after the change. It is cached, until tick
+    // `until` (taken before the store was told), if no other section overlapped with this one.
+    void end_with(const Attr& now, std::uint64_t until) noexcept {
+      std::exchange(cache_, nullptr)->end_change(pin_.id(), fields_, &now, until);
+    }
 
    private:
     Cache* cache_;
@@ -177,11 +185,15 @@ class Cache {
 
   // --- Keeping up with the world.
 
-  // Forgets the attributes of `id`, or the dentry of a name, without changing anything.
+  // Forgets the attributes of `id`, or the dentry of a name, without changing anything. Answers
+  // that are under way are not cached. Neither waits for a change that is under way.
   virtual void invalidate(NodeId id) = 0;
   virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
   // Sets the cache's clock, in ticks; it must never go back. One caller at a time.
   virtual void set_tick(std::uint64_t tick) noexcept = 0;
+  // Does what changes leave for later: frees the slots and nodes of what they removed. To be
+  // called a few times a second, by one thread.
+  virtual void housekeep(Worker& me) = 0;
   // Frees all that can be freed: unreferenced dentries and inodes.
   virtual void drop_unused(Worker& me) = 0;
 
@@ -193,7 +205,8 @@ class Cache {
   friend class Pin;
   friend class Change;
   virtual void unpin(NodeId id) noexcept = 0;
-  virtual void end_change(NodeId id, Fields fields) noexcept = 0;
+  virtual void end_change(NodeId id, Fields fields, const Attr* now,
+                          std::uint64_t until) noexcept = 0;
 };
 
 // Errors: ENOMEM, EINVAL for options out of range, and those of Store::root().

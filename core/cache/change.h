@@ -50,6 +50,7 @@ class [[nodiscard]] BasicCache<Policy>::DirChange {
     const auto inode = core_.lock_inode(index_);
     inode.open_content();
     inode.open(Fields::kStat);
+    lease_ = inode.pub().cseq.sample();
   }
   ~DirChange() {
     const auto inode = core_.lock_inode(index_);
@@ -59,9 +60,14 @@ class [[nodiscard]] BasicCache<Policy>::DirChange {
   DirChange(const DirChange&) = delete;
   DirChange& operator=(const DirChange&) = delete;
 
+  // The right to cache what the store says of a name while this change lasts. It is void as soon
+  // as somebody invalidates a name of the directory from outside.
+  Stamp lease() const noexcept { return lease_; }
+
  private:
   Core<Policy>& core_;
   const std::uint32_t index_;
+  Stamp lease_ = 0;
 };
 
 template <LockingPolicy Policy>
@@ -84,7 +90,7 @@ Result<Entry> BasicCache<Policy>::make_node(Worker& me, NodeId dir, NameRef name
   if (!found) return found.error();
   const Result<NodeId> id = adopt(me, *found, ticket, until, 1);
   if (!id) return id.error();
-  cache_name(me, dir, name, *id, std::nullopt, until);
+  cache_name(me, dir, name, *id, change.lease(), until);
   return Entry{*id, found->attr};
 }
 
@@ -172,7 +178,7 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
   const Result<Pin> parent = pin(new_dir);
   if (!parent) return parent.error();
   const OpLocks op(core_.slots, new_dir);
-  const Result<Change> inode = begin_change(id, Fields::kStat);
+  Result<Change> inode = begin_change(id, Fields::kStat);
   if (!inode) return inode.error();
   const DirChange change(core_, new_dir);
   kill_name(me, new_dir, new_name);
@@ -180,8 +186,18 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
   const Result<Attr> attr = core_.store.link(inode->node(), parent->node(), new_name);
   if (!attr) return attr.error();
   core_.slots.inode_priv(id.index()).refs.fetch_add(1, std::memory_order_relaxed);
-  cache_name(me, new_dir, new_name, id, std::nullopt, until);
+  inode->end_with(*attr, until);
+  cache_name(me, new_dir, new_name, id, change.lease(), until);
   return Entry{id, *attr};
+}
+
+// A dentry that others may have outdated would have us open the section of an object that is not
+// the one that changes, so then the store is asked.
+template <LockingPolicy Policy>
+auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef name)
+    -> Result<Resolved> {
+  Attr asked;
+  return resolve(me, dir, name, core_.ttl_ticks == kForeverTicks ? nullptr : &asked);
 }
 
 template <LockingPolicy Policy>
@@ -192,14 +208,15 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   const Result<Pin> parent = pin(dir);
   if (!parent) return parent.error();
   const OpLocks op(core_.slots, dir);
-  const Result<Resolved> child = resolve(me, *parent, name, nullptr);
+  const Result<Resolved> child = resolve_to_change(me, *parent, name);
   if (!child) return child.error();
   const Result<Change> inode = begin_change(child->pin.id(), fields);
   if (!inode) return inode.error();
   const DirChange change(core_, dir);
   kill_name(me, dir, name);
+  const std::uint64_t until = core_.until();
   const Status done = call(parent->node());
-  if (done) cache_negative(me, dir, name, std::nullopt, core_.until());
+  if (done) cache_negative(me, dir, name, change.lease(), until);
   return done;
 }
 
@@ -233,9 +250,9 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const Result<Pin> to = pin(new_dir);
   if (!to) return to.error();
   const OpLocks op(core_.slots, dir, new_dir);
-  const Result<Resolved> source = resolve(me, *from, name, nullptr);
+  const Result<Resolved> source = resolve_to_change(me, *from, name);
   if (!source) return source.error();
-  const Result<Resolved> victim = resolve(me, *to, new_name, nullptr);
+  const Result<Resolved> victim = resolve_to_change(me, *to, new_name);
   if (!victim && victim.error() != Errno(ENOENT)) return victim.error();
   // kWalk: a directory that moves changes its parent, one that is replaced dies.
   const Result<Change> moving = begin_change(source->pin.id(), Fields::kWalk);
@@ -250,6 +267,7 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const DirChange to_change(core_, new_dir);
   kill_name(me, dir, name);
   kill_name(me, new_dir, new_name);
+  const std::uint64_t until = core_.until();
   const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode);
   if (!done) return done;
   const NodeId source_id = source->pin.id();
@@ -258,15 +276,15 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   if (victim_id == source_id) return done;
   // What moved is what the old name led to, as far as we knew: no newer than that knowledge.
   set_parent(source_id, new_dir);
-  cache_name(me, new_dir, new_name, source_id, std::nullopt, source->until);
+  cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->until);
   if (mode == RenameMode::kExchange && victim) {
     set_parent(victim_id, dir);
-    cache_name(me, dir, name, victim_id, std::nullopt, victim->until);
+    cache_name(me, dir, name, victim_id, from_change.lease(), victim->until);
   } else if (mode == RenameMode::kNoReplace ||
              (mode == RenameMode::kReplace && core_.ttl_ticks == kForeverTicks)) {
     // If others may make links, the new name may have been one of the same inode without our
     // knowing, and then the old name is still there.
-    cache_negative(me, dir, name, std::nullopt, core_.until());
+    cache_negative(me, dir, name, from_change.lease(), until);
   }
   return done;
 }
@@ -274,9 +292,12 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
 template <LockingPolicy Policy>
 Result<Attr> BasicCache<Policy>::setattr(Worker&, NodeId id, const SetAttr& change, File* file) {
   const bool walk = change.mode || change.uid || change.gid || change.clear_suid_sgid;
-  const Result<Change> inode = begin_change(id, walk ? Fields::kWalk : Fields::kStat);
+  Result<Change> inode = begin_change(id, walk ? Fields::kWalk : Fields::kStat);
   if (!inode) return inode.error();
-  return core_.store.setattr(inode->node(), change, file);
+  const std::uint64_t until = core_.until();
+  const Result<Attr> told = core_.store.setattr(inode->node(), change, file);
+  if (told) inode->end_with(*told, until);
+  return told;
 }
 
 template <LockingPolicy Policy>

@@ -6,7 +6,6 @@
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "core/cache/cache.h"
 #include "core/cache/inode_section.h"
@@ -16,42 +15,63 @@
 
 namespace evenfs {
 
-// Inodes that seemed unused when somebody looked: work for the reclaimer, which looks again.
+// Inodes that seemed unused when somebody looked: work for the reclaimer, which looks again. A list
+// through InodePriv::queue_next, so that to queue one cannot fail. Who is in it is live: only the
+// reclaimer frees inodes, and it takes them from here.
 class ReclaimQueue {
  public:
-  static constexpr std::size_t kBatch = 64;
+  static constexpr std::uint32_t kBatch = 64;
 
-  // A leaf lock: may be called with an inode lock held.
-  void add(std::uint32_t index) {
+  explicit ReclaimQueue(const Slots& slots) noexcept : slots_(slots) {}
+
+  // REQUIRES: the inode lock, and that the inode is not in the queue.
+  void add(const InodeLock& inode, std::uint32_t index) noexcept {
     std::lock_guard lock(mutex_);
-    waiting_.push_back(index);
-    size_.store(waiting_.size(), std::memory_order_relaxed);
+    inode.priv().queue_next = std::exchange(first_, index);
+    size_.fetch_add(1, std::memory_order_relaxed);
   }
-  std::vector<std::uint32_t> take() {
-    std::lock_guard lock(mutex_);
-    size_.store(0, std::memory_order_relaxed);
-    return std::exchange(waiting_, {});
+  // Calls `visit` for each inode that was queued; `visit` resets queue_next under the inode lock.
+  template <class Visit>
+  void take(Visit visit) {
+    std::uint32_t at = kEnd;
+    {
+      std::lock_guard lock(mutex_);
+      size_.store(0, std::memory_order_relaxed);
+      at = std::exchange(first_, kEnd);
+    }
+    while (at != kEnd) {
+      const std::uint32_t next = slots_.inode_priv(at).queue_next;
+      visit(at);
+      at = next;
+    }
   }
   // A hint, for those who decide whether a batch is worth a grace period.
-  std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
  private:
-  std::mutex mutex_;
-  std::vector<std::uint32_t> waiting_;  // Under mutex_.
-  std::atomic<std::size_t> size_{0};    // Written under mutex_.
+  static constexpr std::uint32_t kEnd = ~0U;
+
+  const Slots& slots_;
+  FutexMutex mutex_;                    // A leaf lock.
+  std::uint32_t first_ = kEnd;          // Under mutex_.
+  std::atomic<std::uint32_t> size_{0};  // Written under mutex_.
 };
 
 template <LockingPolicy Policy>
 struct Core {
   Core(Store& from, std::unique_ptr<Slots> arena, std::uint64_t ttl) noexcept
-      : store(from), slots_owner(std::move(arena)), slots(*slots_owner), ttl_ticks(ttl) {}
+      : store(from),
+        slots_owner(std::move(arena)),
+        slots(*slots_owner),
+        unused(slots),
+        ttl_ticks(ttl) {}
 
   Store& store;
   const std::unique_ptr<Slots> slots_owner;
   Slots& slots;
+  ReclaimQueue unused;
   const std::uint64_t ttl_ticks;
   Policy policy;
-  ReclaimQueue unused;
   // The cache's clock. One writer a hundred times a second, in a line of its own. Never 0: what
   // may be served until tick 0 may not be served at all.
   alignas(kCacheLine) std::atomic<std::uint64_t> tick{1};
@@ -68,19 +88,18 @@ struct Core {
 
   auto lock_inode(std::uint32_t index) noexcept { return InodeGuard<Policy>(policy, slots, index); }
   // Called under the inode lock by whoever took away a reference or a name.
-  void queue_if_unused(const InodeLock& inode, std::uint32_t index) {
-    if (inode.priv().state != SlotState::kLive || inode.priv().queued) return;
-    // acquire, pairs with the release of Cache::forget and unpin: what the last user did with the
+  void queue_if_unused(const InodeLock& inode, std::uint32_t index) noexcept {
+    if (inode.priv().state != SlotState::kLive || inode.priv().queue_next != 0) return;
+    // acquire, pairs with the release of BasicCache::forget and drop_refs: what the last user did with the
     // inode happened before it is reclaimed.
     if (inode.priv().refs.load(std::memory_order_acquire) != 0) return;
     if (!inode.priv().names.empty()) return;
-    inode.priv().queued = true;
-    unused.add(index);
+    unused.add(inode, index);
   }
 
   // After a reference was raised and taken back without the lock: whoever killed the inode's last
   // name meanwhile may have seen the reference and passed by. No guard held.
-  void recheck(std::uint32_t index) { queue_if_unused(lock_inode(index), index); }
+  void recheck(std::uint32_t index) noexcept { queue_if_unused(lock_inode(index), index); }
 
   NameKey key(std::uint32_t dir_index, NameRef name) const noexcept {
     const std::uint32_t generation =

@@ -13,7 +13,9 @@ namespace evenfs {
 template <LockingPolicy Policy>
 bool DentryTable<Policy>::write_name(DentryPub& dentry, const NameKey& key) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  for (std::uint32_t i = 0; i < key.words.size(); ++i) dentry.name[i].store(key.words[i], kRelaxed);
+  const std::uint32_t whole = key.whole_words();
+  for (std::uint32_t i = 0; i < whole; ++i) dentry.name[i].store(key.word(i), kRelaxed);
+  if (key.has_tail()) dentry.name[whole].store(key.tail, kRelaxed);
   dentry.name_length.store(key.name.size(), kRelaxed);
   if (!key.is_long()) return true;
   const std::uint32_t cell = make_string(core_.slots, key.name.view().substr(kInlinePrefix));
@@ -53,15 +55,15 @@ void DentryTable<Policy>::unlink_held(std::uint32_t index, std::uint32_t bucket)
 
 template <LockingPolicy Policy>
 std::optional<Stamp> DentryTable<Policy>::publish(std::uint32_t slot, const NameKey& key,
-                                                  std::optional<Stamp> content) {
+                                                  Stamp content) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   DentryPub& dentry = core_.slots.dentry(slot);
   const std::uint32_t dir = dentry.parent_index.load(kRelaxed);
   const std::uint32_t bucket = bucket_of(key);
   const auto guard = core_.policy.write_bucket(bucket);
-  // The lease: a change that began after `content` was sampled either shows here, or takes this
-  // bucket after us and kills what we insert.
-  if (content && !core_.slots.inode(dir).cseq.same(*content)) return std::nullopt;
+  // The lease: a change or invalidation that began after `content` was sampled either shows here,
+  // or takes this bucket after us and kills what we insert.
+  if (!core_.slots.inode(dir).cseq.same(content)) return std::nullopt;
   if (find_held(dir, dentry.parent_generation.load(kRelaxed), key, bucket)) return std::nullopt;
   dentry.next.store(core_.slots.bucket(bucket).load(kRelaxed), kRelaxed);
   dentry.seq.end();
@@ -71,8 +73,7 @@ std::optional<Stamp> DentryTable<Policy>::publish(std::uint32_t slot, const Name
 
 template <LockingPolicy Policy>
 std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32_t dir,
-                                                 NameRef name, std::uint32_t child,
-                                                 std::optional<Stamp> content,
+                                                 NameRef name, std::uint32_t child, Stamp content,
                                                  std::uint64_t until) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   Slots& slots = core_.slots;
@@ -106,7 +107,7 @@ std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32
 
 template <LockingPolicy Policy>
 bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t child,
-                                  std::optional<Stamp> content, std::uint64_t until) {
+                                  Stamp content, std::uint64_t until) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   Slots& slots = core_.slots;
   const NameKey key = core_.key(dir, name);
@@ -116,7 +117,7 @@ bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t
   std::uint32_t old_child = 0;
   {
     const auto guard = core_.policy.write_bucket(bucket);
-    if (content && !slots.inode(dir).cseq.same(*content)) return false;
+    if (!slots.inode(dir).cseq.same(content)) return false;
     index = find_held(dir, generation, key, bucket);
     if (!index) return false;
     old_child = slots.dentry(*index).child.load(kRelaxed);

@@ -42,20 +42,19 @@ class DentryTable {
     return core_.slots.dentry(seen.index).seq.same(seen.stamp);
   }
 
-  // Caches a name. `content`: the directory's cseq sampled before the store was asked, or nothing
-  // when the caller's own change keeps the directory's cseq odd. `child` 0 makes it negative.
+  // Caches a name. `content`: the directory's cseq as it was before the store was asked; an odd one
+  // only from the change that made it odd. `child` 0 makes it negative.
   // The new dentry's count, or nothing when the name is not cached: the directory changed
   // meanwhile, the name is there already, or there are no cells for it. `slot` is a free dentry
   // slot, and consumed in any case.
   // REQUIRES: the caller pins the directory and the child; no guard held.
   std::optional<Stamp> insert(std::uint32_t slot, std::uint32_t dir, NameRef name,
-                              std::uint32_t child, std::optional<Stamp> content,
-                              std::uint64_t until);
+                              std::uint32_t child, Stamp content, std::uint64_t until);
 
   // The store just said that `name` leads to `child` (0: to nothing). True when a dentry says so
   // already, which may now be served until `until`, or when one was confirmed later. One that says
   // otherwise is killed.
-  bool confirm(std::uint32_t dir, NameRef name, std::uint32_t child, std::optional<Stamp> content,
+  bool confirm(std::uint32_t dir, NameRef name, std::uint32_t child, Stamp content,
                std::uint64_t until);
 
   // Removes a name if it is cached. No guard held.
@@ -74,8 +73,7 @@ class DentryTable {
   void unlink_held(std::uint32_t index, std::uint32_t bucket) noexcept;
   void kill_held(std::uint32_t index, std::uint32_t bucket) noexcept;
   void detach(std::uint32_t index, std::uint32_t child);
-  std::optional<Stamp> publish(std::uint32_t slot, const NameKey& key,
-                               std::optional<Stamp> content);
+  std::optional<Stamp> publish(std::uint32_t slot, const NameKey& key, Stamp content);
   std::uint32_t bucket_of(const NameKey& key) const noexcept {
     return static_cast<std::uint32_t>(key.hash) & core_.slots.bucket_mask();
   }
@@ -94,10 +92,11 @@ inline bool DentryTable<Policy>::name_matches(const DentryPub& dentry,
                                               const NameKey& key) const noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   if (dentry.name_length.load(kRelaxed) != key.name.size()) return false;
-  const std::uint32_t words = (key.inline_length() + 3) / 4;
-  for (std::uint32_t i = 0; i < words; ++i) {
-    if (dentry.name[i].load(kRelaxed) != key.words[i]) return false;
+  const std::uint32_t whole = key.whole_words();
+  for (std::uint32_t i = 0; i < whole; ++i) {
+    if (dentry.name[i].load(kRelaxed) != key.word(i)) return false;
   }
+  if (key.has_tail() && dentry.name[whole].load(kRelaxed) != key.tail) return false;
   if (!key.is_long()) return true;
   return string_equals(core_.slots, dentry.name[kInlinePrefix / 4].load(kRelaxed),
                        key.name.view().substr(kInlinePrefix));

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include "core/cache/dentry_table.h"
@@ -24,9 +25,10 @@ template <LockingPolicy Policy>
 class Evictor {
  public:
   static constexpr std::uint32_t kBatch = 64;
-  static constexpr std::uint8_t kUsed = 2;          // The mark of a dentry that was hit.
-  static constexpr std::uint32_t kEffort = 16384;   // Slots a sweep looks at, at most.
-  static constexpr std::uint32_t kPatience = 1024;  // Allocations until a failed sweep is repeated.
+  static constexpr std::uint8_t kUsed = 2;         // The mark of a dentry that was hit.
+  static constexpr std::uint32_t kEffort = 16384;  // Slots a sweep looks at, at most.
+  static constexpr std::int32_t kPatience = 1024;  // Allocations until a failed sweep is repeated.
+  static constexpr int kRounds = 8;                // Of drop_unused, at most.
 
   Evictor(Core<Policy>& core, DentryTable<Policy>& dentries, Reclaimer<Policy>& reclaimer) noexcept
       : core_(core), dentries_(dentries), reclaimer_(reclaimer) {}
@@ -41,9 +43,9 @@ class Evictor {
 
   // Frees some slots, or finds that it cannot. No guard held. `insist`: there is no other way.
   void make_room(Worker& me, bool insist) {
-    std::lock_guard lock(mutex_);
-    if (!insist && patience_ > 0) {
-      --patience_;
+    if (!insist && patience_.load(std::memory_order_relaxed) > 0) {
+      // Callers that race may count one too few; it is a rough measure.
+      patience_.fetch_sub(1, std::memory_order_relaxed);
       return;
     }
     const std::uint32_t bound = core_.slots.dentry_bound();
@@ -53,24 +55,21 @@ class Evictor {
     const std::size_t freed = reclaimer_.run(me);
     if (evicted + freed < kBatch / 4) {
       me.count(Counter::kEvictGaveUp);
-      patience_ = kPatience;
+      patience_.store(kPatience, std::memory_order_relaxed);
     }
   }
 
   // Keeps names that do not exist from crowding out those that do.
-  void trim_negatives(Worker& me) {
-    std::lock_guard lock(mutex_);
-    sweep(me, kEffort, kBatch, true);
-  }
+  void trim_negatives(Worker& me) { sweep(me, kEffort, kBatch, true); }
   bool too_many_negatives() const noexcept {
     return dentries_.negatives() > std::max(kBatch, core_.slots.names_for_limit() / 4);
   }
 
-  // Evicts every dentry that the kernel does not need and reclaims what follows.
+  // Evicts every dentry that the kernel does not need and reclaims what follows. A dentry leaves
+  // by the first round, its mark being lowered twice; the others are for those whose child or
+  // directory only went meanwhile, and there is no end to those while others use the cache.
   void drop_unused(Worker& me) {
-    std::lock_guard lock(mutex_);
-    // A child goes before its directory can, so deep trees take several rounds.
-    while (true) {
+    for (int round = 0; round < kRounds; ++round) {
       const std::uint32_t bound = core_.slots.dentry_bound();
       const std::uint32_t evicted = sweep(me, 3 * bound, bound, false);
       dentries_.limbo().drain();
@@ -80,6 +79,7 @@ class Evictor {
 
  private:
   std::uint32_t sweep(Worker& me, std::uint32_t steps, std::uint32_t wanted, bool negatives_only) {
+    std::lock_guard lock(mutex_);
     const std::uint32_t bound = core_.slots.dentry_bound();
     std::uint32_t evicted = 0;
     for (; steps > 0 && evicted < wanted; --steps) {
@@ -115,9 +115,9 @@ class Evictor {
   Core<Policy>& core_;
   DentryTable<Policy>& dentries_;
   Reclaimer<Policy>& reclaimer_;
-  std::mutex mutex_;            // One sweep at a time.
-  std::uint32_t hand_ = 0;      // Under mutex_.
-  std::uint32_t patience_ = 0;  // Under mutex_.
+  std::mutex mutex_;                       // One sweep at a time.
+  std::uint32_t hand_ = 0;                 // Under mutex_.
+  std::atomic<std::int32_t> patience_{0};  // Written by make_room.
 };
 
 }  // namespace evenfs

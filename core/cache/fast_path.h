@@ -234,10 +234,20 @@ class FastPath {
       return outcome;
     }
     if (count == Count::kYes) {
-      priv.refs.fetch_sub(1, kRelaxed);
+      take_back(priv.refs);
       taken_back = seen.child;
     }
     return outcome;
+  }
+
+  // A forget of more than the kernel was given may have taken what we added; then there is nothing
+  // to take back.
+  static void take_back(std::atomic<std::uint64_t>& refs) noexcept {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    std::uint64_t now = refs.load(kRelaxed);
+    while ((now & kLookupMask) != 0 &&
+           !refs.compare_exchange_weak(now, now - 1, kRelaxed, kRelaxed)) {
+    }
   }
 
   Core<Policy>& core_;

@@ -23,27 +23,34 @@ class InodeLock {
 
   // Opens a section: the fields stop being served. Every open is closed once.
   void open(Fields fields) const noexcept {
+    priv_.overlapped = priv_.stat_users != 0;
     if (priv_.stat_users++ == 0) pub_.aseq.begin();
     pub_.stat_flags.store(0, std::memory_order_relaxed);
     if (fields == Fields::kWalk) {
       if (priv_.walk_users++ == 0) pub_.nseq.begin();
       pub_.walk_until.store(0, std::memory_order_relaxed);
-      pub_.walk_flags.store(0, std::memory_order_relaxed);
+      pub_.acl_until.store(0, std::memory_order_relaxed);
     }
   }
+  // Whether the one open section was alone from its beginning: then what the store said after the
+  // change is how the object is.
+  bool was_alone() const noexcept { return priv_.stat_users == 1 && !priv_.overlapped; }
 
   void close(Fields fields) const noexcept {
     if (fields == Fields::kWalk && --priv_.walk_users == 0) pub_.nseq.end();
     if (--priv_.stat_users == 0) pub_.aseq.end();
   }
 
-  // The same for a directory's content: no dentry is filled in from outside meanwhile.
+  // The same for a directory's content: no dentry is filled in from outside meanwhile. While it
+  // is open the count is odd, and moves on by two for each invalidation from outside.
   void open_content() const noexcept {
     if (priv_.content_users++ == 0) pub_.cseq.begin();
   }
   void close_content() const noexcept {
     if (--priv_.content_users == 0) pub_.cseq.end();
   }
+  // What was read of the content before this is not filled in any more.
+  void outdate_content() const noexcept { pub_.cseq.skip(); }
 
  protected:
   InodeLock(InodePub& pub, InodePriv& priv) noexcept : pub_(pub), priv_(priv) {}
@@ -87,7 +94,7 @@ class [[nodiscard]] InodeSection {
     pub().walk_until.store(until, std::memory_order_relaxed);
   }
 
-  // REQUIRES: Fields::kWalk; likewise for those below.
+  // REQUIRES: Fields::kWalk; likewise for set_parent.
   void set_owner_and_mode(const Attr& attr, std::uint64_t until) noexcept {
     EVENFS_ASSERT(fields_ == Fields::kWalk);
     store_walk(pub(), attr, until);
@@ -96,10 +103,6 @@ class [[nodiscard]] InodeSection {
     EVENFS_ASSERT(fields_ == Fields::kWalk);
     pub().parent_index.store(index, std::memory_order_relaxed);
     pub().parent_generation.store(generation, std::memory_order_relaxed);
-  }
-  void set_no_acl(bool none) noexcept {
-    EVENFS_ASSERT(fields_ == Fields::kWalk);
-    pub().walk_flags.store(none ? kNoAcl : 0, std::memory_order_relaxed);
   }
 
  private:
@@ -133,6 +136,13 @@ class [[nodiscard]] InodeBirth {
 // A copy of all that stat reports, with relaxed loads. It is worth nothing until aseq, sampled
 // before, has been validated after.
 void copy_attr(const InodePub& pub, Attr& into) noexcept;
+
+// REQUIRES: the inode lock.
+inline bool same_owner_and_mode(const InodePub& pub, const Attr& attr) noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  return pub.mode.load(kRelaxed) == attr.mode && pub.uid.load(kRelaxed) == attr.uid &&
+         pub.gid.load(kRelaxed) == attr.gid;
+}
 
 // --- Inline, because they are most of a hit.
 

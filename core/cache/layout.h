@@ -17,7 +17,8 @@
 //     free (odd) --insert--> live (even) --kill, evict--> dead (odd) --grace period--> free (odd)
 //
 // Invariants
-//   L1  A dentry does not change between insert and kill: rename is kill and insert.
+//   L1  A live dentry always says the same: rename is kill and insert. Only `until` moves, when
+//       the store confirms it, so a dentry may be served longer than a reader has read.
 //   L2  A live dentry keeps its child: an inode on whose list of names a dentry stands is not
 //       reclaimed. So `child` needs no generation.
 //   L3  aseq is odd while nseq is odd because of a change: who changes what a walk needs changes
@@ -29,15 +30,17 @@
 //
 //   field                         writer, while holding                        reader
 //   InodePub  line 0              inode lock, nseq odd                         anyone, validate nseq
-//             walk_until          inode lock                                   anyone, a hint
+//             walk_until,         inode lock; 0 with nseq odd                  anyone, validate nseq
+//             acl_until
 //             line 1, 2           inode lock, aseq odd                         anyone, validate aseq
 //             generation          reclaimer: id stripe, both counts odd        anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
 //             cseq                inode lock                                   anyone
-//   DentryPub all but next        bucket lock, before its seq turns even       anyone, validate seq
-//             next                bucket lock                                  anyone, acquire
+//   DentryPub until, next         bucket lock                                  anyone
+//             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names inode lock                                   the same
+//             queue_next          inode lock and queue lock                    see ReclaimQueue
 //             id_next             id stripe of the identity                    the same
 //             node                InodeTable::adopt, reclaimer                 who pins the inode
 //   DentryPriv hook               child's inode lock (live), limbo lock (dead) the same
@@ -63,8 +66,6 @@ static_assert(Shared<std::uint64_t>::is_always_lock_free &&
 
 // InodePub::stat_flags
 inline constexpr std::uint32_t kAttrValid = 1;  // Lines 1 and 2 and the mode hold what stat said.
-// InodePub::walk_flags
-inline constexpr std::uint32_t kNoAcl = 1;  // The mode alone decides who may search.
 
 struct alignas(kCacheLine) InodePub {
   // Line 0: what a walk needs.
@@ -75,9 +76,9 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint32_t> gid{0};
   Shared<std::uint32_t> parent_index{0};  // Directories only; 0 is unknown.
   Shared<std::uint32_t> parent_generation{0};
-  Shared<std::uint32_t> link_cell{0};  // Symbolic links only: the target; 0 is not cached.
-  Shared<std::uint32_t> walk_flags{0};
+  Shared<std::uint32_t> link_cell{0};   // Symbolic links only: the target; 0 is not cached.
   Shared<std::uint64_t> walk_until{0};  // Tick up to which line 0 was confirmed by the store.
+  Shared<std::uint64_t> acl_until{0};   // And up to which it is known to have no ACL; 0: unknown.
   Shared<std::uint64_t> ino{0};
   // Line 1: what stat reports.
   Seqcount aseq;
@@ -156,7 +157,8 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
   SlotState state = SlotState::kFree;
-  bool queued = false;  // Stands in the reclaimer's queue.
+  bool overlapped = false;       // The section on aseq that is open was opened more than once.
+  std::uint32_t queue_next = 0;  // In the reclaimer's queue: the next there, or its end. 0: not.
   std::uint32_t id_next = 0;
   Node node;
   Names names;  // Live dentries that lead here.

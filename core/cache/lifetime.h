@@ -108,29 +108,32 @@ void BasicCache<Policy>::drop_refs(std::uint32_t index, std::uint64_t refs) noex
 template <LockingPolicy Policy>
 void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
   me.count(Counter::kForget);
-  if (id.index() == 0 || id.index() >= core_.slots.inode_bound() ||
-      core_.slots.inode(id.index()).generation.load(std::memory_order_relaxed) != id.generation()) {
+  const std::uint32_t index = id.index();
+  if (index == 0 || index >= core_.slots.inode_bound() || !give_back(id, n)) {
     me.count(Counter::kForgetExcess);
     return;
   }
-  std::atomic<std::uint64_t>& refs = core_.slots.inode_priv(id.index()).refs;
+  reclaimer_.run_if_worthwhile(me);
+}
+
+// Under the inode lock, so that the slot cannot go on to another life between the look at the
+// generation and the subtraction.
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::give_back(NodeId id, std::uint64_t n) noexcept {
+  const auto inode = core_.lock_inode(id.index());
+  if (inode.priv().state == SlotState::kFree ||
+      inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) {
+    return false;
+  }
+  std::atomic<std::uint64_t>& refs = inode.priv().refs;
   std::uint64_t now = refs.load(std::memory_order_relaxed);
   do {
-    if ((now & kLookupMask) < n) {
-      me.count(Counter::kForgetExcess);
-      return;
-    }
+    if ((now & kLookupMask) < n) return false;
     // release, pairs with the acquire in queue_if_unused, as in drop_refs.
   } while (!refs.compare_exchange_weak(now, now - n, std::memory_order_release,
                                        std::memory_order_relaxed));
-  if (now != n) return;
-  core_.queue_if_unused(core_.lock_inode(id.index()), id.index());
-  // Where a node keeps a descriptor, and with it the space of a removed file, it goes at once.
-  if (core_.store.caps().has_handles) {
-    reclaimer_.run_if_worthwhile(me);
-  } else if (core_.unused.size() != 0) {
-    reclaimer_.run(me);
-  }
+  core_.queue_if_unused(inode, id.index());
+  return true;
 }
 
 template <LockingPolicy Policy>
@@ -139,6 +142,26 @@ Result<Cache::Change> BasicCache<Policy>::begin_change(NodeId id, Fields fields)
   if (!held) return held.error();
   core_.lock_inode(id.index()).open(fields);
   return Change(*this, std::move(held).value(), fields);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::end_change(NodeId id, Fields fields, const Attr* now,
+                                    std::uint64_t until) noexcept {
+  const auto inode = core_.lock_inode(id.index());
+  // A mode that changed although the section is not about it: let the next getattr see to it.
+  if (now != nullptr && inode.was_alone() &&
+      (fields == Fields::kWalk || same_owner_and_mode(inode.pub(), *now))) {
+    InodeSection section(inode, fields);
+    section.set_stat(*now, until);
+    if (fields == Fields::kWalk) section.set_owner_and_mode(*now, until);
+  }
+  inode.close(fields);
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::housekeep(Worker& me) {
+  dentries_.limbo().drain();
+  reclaimer_.run(me);
 }
 
 template <LockingPolicy Policy>
@@ -151,10 +174,10 @@ template <LockingPolicy Policy>
 void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
   const Result<Pin> held = pin(dir);
   if (!held) return;
-  // Odd for a moment, so that nobody fills in what he read before.
-  core_.lock_inode(dir.index()).open_content();
-  if (dentries_.kill(dir.index(), name)) me.count(Counter::kDentryKilled);
-  core_.lock_inode(dir.index()).close_content();
+  // First the count, so that nobody fills in what he read before; a change of the directory that
+  // is under way loses its right to cache the names it made.
+  core_.lock_inode(dir.index()).outdate_content();
+  kill_name(me, dir, name);
 }
 
 template <LockingPolicy Policy>

@@ -13,7 +13,8 @@
 // Invariants
 //   R1  A slot is freed only when its reference count is zero, and can no longer be raised.
 //   R2  The generation changes while both counts are odd, so an id is checked inside the window.
-//   R3  The store's node is released after the inode is unreachable, with no lock held.
+//   R3  The store's node is released after the inode is unreachable, holding none of the cache's
+//       locks but, where a change had to make room for itself, that change's operation lock.
 #pragma once
 
 #include <vector>
@@ -35,8 +36,10 @@ class Reclaimer {
 
   // Reclaims what is queued; the number of inodes freed.
   std::size_t run(Worker& me) {
-    std::vector<std::uint32_t> doomed = core_.unused.take();
-    std::erase_if(doomed, [this](std::uint32_t index) { return !mark(index); });
+    std::vector<std::uint32_t> doomed;
+    core_.unused.take([&](std::uint32_t index) {
+      if (mark(index)) doomed.push_back(index);
+    });
     if (doomed.empty()) return 0;
     core_.policy.synchronize();
     me.count(Counter::kReclaimBatch);
@@ -49,8 +52,8 @@ class Reclaimer {
   bool mark(std::uint32_t index) {
     const auto inode = core_.lock_inode(index);
     InodePriv& priv = inode.priv();
-    if (priv.state != SlotState::kLive) return false;  // Reclaimed and perhaps reused since.
-    priv.queued = false;
+    EVENFS_ASSERT(priv.state == SlotState::kLive);
+    priv.queue_next = 0;
     // acquire, pairs with the releases that drop references.
     if (priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()) return false;
     EVENFS_ASSERT(priv.stat_users == 0 && priv.content_users == 0);

@@ -91,8 +91,8 @@ class FastWalk {
     mode_ = pub.mode.load(kRelaxed);
     uid_ = pub.uid.load(kRelaxed);
     gid_ = pub.gid.load(kRelaxed);
-    acl_decides_ = core_.store.caps().has_acls && cred_.uid != 0 &&
-                   (pub.walk_flags.load(kRelaxed) & kNoAcl) == 0;
+    acl_decides_ =
+        core_.store.caps().has_acls && cred_.uid != 0 && !core_.fresh(pub.acl_until.load(kRelaxed));
     return Outcome::kHit;
   }
 
@@ -240,7 +240,7 @@ Result<Entry> BasicCache<Policy>::walk(Worker& me, NodeId start, std::string_vie
   return entry;
 }
 
-// The bits decide if there is no ACL; whether there is one is asked once and remembered.
+// The bits decide if there is no ACL; whether there is one is asked and remembered, like the bits.
 template <LockingPolicy Policy>
 Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cred) {
   const Result<Attr> attr = attr_of(me, dir);
@@ -249,18 +249,20 @@ Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cr
   const bool allowed = bits_allow_search(attr->mode, attr->uid, attr->gid, cred);
   const InodePub& pub = core_.slots.inode(dir.id().index());
   if (!core_.store.caps().has_acls || cred.uid == 0 ||
-      (pub.walk_flags.load(std::memory_order_relaxed) & kNoAcl) != 0) {
+      core_.fresh(pub.acl_until.load(std::memory_order_relaxed))) {
     return allowed ? Status() : Errno(EACCES);
   }
   const Stamp before = pub.nseq.sample();
+  const std::uint64_t until = core_.until();
   const Result<std::size_t> acl = core_.store.getxattr(dir.node(), "system.posix_acl_access", {});
   if (acl || (acl.error() != Errno(ENODATA) && acl.error() != Errno(EOPNOTSUPP))) {
     return core_.store.access(dir.node(), cred, X_OK);
   }
   {
     const auto inode = core_.lock_inode(dir.id().index());
+    // Nothing else changes, so this needs no section: who reads the old value asks, too.
     if (stamp_is_stable(before) && pub.nseq.same(before)) {
-      InodeSection(inode, Fields::kWalk).set_no_acl(true);
+      inode.pub().acl_until.store(until, std::memory_order_relaxed);
     }
   }
   return allowed ? Status() : Errno(EACCES);
@@ -293,15 +295,14 @@ Result<Entry> BasicCache<Policy>::locked_walk(Worker& me, NodeId start, std::str
     }
     const Result<NameRef> name = NameRef::make(component);
     if (!name) return name.error();
-    Result<Resolved> child = resolve(me, *here, *name, nullptr);
+    Attr attr;
+    Result<Pin> child = find_child(me, *here, *name, attr);
     if (!child) return child.error();
-    const Result<Attr> attr = attr_of(me, child->pin);
-    if (!attr) return attr.error();
-    if (!S_ISLNK(attr->mode) || !follow_this) {
-      here = std::move(child->pin);
+    if (!S_ISLNK(attr.mode) || !follow_this) {
+      here = std::move(child);
       continue;
     }
-    const Result<std::string> target = readlink(me, child->pin.id());
+    const Result<std::string> target = readlink(me, child->id());
     if (!target) return target.error();
     const Status spliced = cursor.splice(*target);
     if (!spliced) return spliced.error();

@@ -35,7 +35,8 @@ struct Node {
   std::uint64_t words[2] = {0, 0};
 };
 
-// An object as the store just saw it. The receiver owns `node`.
+// An object as the store just saw it; `attr` has the device and inode number of `identity`. The
+// receiver owns `node`.
 struct Found {
   Node node;
   Identity identity;

@@ -22,10 +22,12 @@ TYPED_TEST(Ids, AStaleIdIsNeverAnotherInode) {
     const Entry made = directory ? w.mkdir(kRoot, "x") : w.mknod(kRoot, "x");
     EXPECT_TRUE(ids.insert(made.id.raw()).second);
     if (round > 0) {
-      reused += made.id.index() == last.index() ? 1 : 0;
-      EXPECT_EQ(w.fast_attr(last), Outcome::kStaleId);
+      // Its slot is in use again or free.
+      const bool again = made.id.index() == last.index();
+      reused += again ? 1 : 0;
+      EXPECT_EQ(w.fast_attr(last), again ? Outcome::kStaleId : Outcome::kInodeBusy);
       EXPECT_EQ(code(w.cache->getattr(*w.me, last, nullptr)), ESTALE);
-      EXPECT_EQ(w.fast(last, "y"), Outcome::kStaleId);
+      EXPECT_EQ(w.fast(last, "y"), again ? Outcome::kStaleId : Outcome::kInodeBusy);
       EXPECT_EQ(w.peek_error(last, "y"), ESTALE);
       EXPECT_EQ(code(w.cache->readlink(*w.me, last)), ESTALE);
       EXPECT_EQ(code(w.cache->pin(last)), ESTALE);
@@ -56,7 +58,7 @@ TYPED_TEST(Ids, AStaleIdIsNeverAnotherInode) {
     EXPECT_EQ(w.cache->stats().inodes, 1U);
     last = made.id;
   }
-  EXPECT_GT(reused, 50U);
+  EXPECT_GT(reused, 20U);
 }
 
 TYPED_TEST(Ids, NoIdAtAll) {

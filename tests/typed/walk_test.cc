@@ -206,6 +206,11 @@ TYPED_TEST(Walk, WithAclsTheBitsDecideOnlyWhenThereIsNone) {
   EXPECT_EQ(w.store.calls("getxattr"), 2U);
   EXPECT_EQ(resolve(w, kRoot, "d/f", nullptr, other), 0);
   EXPECT_EQ(w.store.calls("getxattr"), 2U);
+  // A name more in the directory says nothing of its ACL.
+  (void)w.mknod(dir, "g");
+  (void)w.getattr(dir);
+  EXPECT_EQ(resolve(w, kRoot, "d/f", nullptr, other), 0);
+  EXPECT_EQ(w.store.calls("getxattr"), 2U);
   // A section may have brought an ACL: asked again. When it cannot be ruled out, access() decides.
   w.cache->invalidate(dir);
   (void)w.getattr(dir);

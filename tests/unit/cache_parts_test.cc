@@ -192,7 +192,9 @@ TEST(NameKey, DirectoryGenerationAndSeedMatter) {
     }
   }
   EXPECT_EQ(hashes.size(), 8U);
-  EXPECT_EQ(NameKey(1, 1, 1, name).words[1], 0U);
+  EXPECT_EQ(NameKey(1, 1, 1, name).whole_words(), 1U);
+  EXPECT_FALSE(NameKey(1, 1, 1, name).has_tail());
+  EXPECT_EQ(NameKey(1, 1, 1, name_of("abcdef")).tail, 0x6665U);
   const std::string at_limit(28, 'x');
   const std::string beyond(29, 'x');
   EXPECT_FALSE(NameKey(1, 1, 1, name_of(at_limit)).is_long());
