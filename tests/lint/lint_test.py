@@ -54,7 +54,7 @@ class Rules(unittest.TestCase):
         self.finds("401 lines", "core/base/a.h", "int x;\n" * 400)
 
     def test_function_length(self):
-        self.accepts("core/base/a.cc", "void f() {\n" + "  g();\n" * 58 + "}\n")
+        self.accepts("core/base/a.h", "void f() {\n" + "  g();\n" * 58 + "}\n")
         long_body = "void C::f() const noexcept {\n" + "  if (a) { g('{'); }\n" * 59 + "}\n"
         self.finds(":4: function of 61 lines", "core/base/a.cc",
                    "namespace e {\n\n" + long_body + "}\n")
@@ -71,6 +71,27 @@ class Rules(unittest.TestCase):
         self.finds("no FUSE", "core/cache/a.h", "#include <fuse_lowlevel.h>\n")
         self.finds("only core/sync/rcu.h", "fusefs/a.h", "#include <urcu/urcu-memb.h>\n")
 
+    def test_a_source_stands_in_a_cmake_list(self):
+        head, text = "# " + SPDX[3:], "stands in no CMakeLists.txt"
+        self.accepts("core/mem/a.cc", "int x;\n",
+                     **{"core/CMakeLists.txt": head + "add_library(mem\n  mem/a.cc)\n"})
+        self.finds(text, "core/mem/a.cc", "int x;\n")
+        # Another file whose name ends so, a comment, a list that lies in another folder.
+        for lists in ("add_library(mem mem/ba.cc)\n", "# mem/a.cc\n", "add_library(mem a.cc)\n"):
+            self.finds(text, "core/mem/a.cc", "int x;\n", **{"core/CMakeLists.txt": head + lists})
+        for name in ("fusefs/a.cc", "tools/a/b.cc", "tests/unit/a_test.cc"):
+            self.finds(text, name, "int x;\n")
+        self.accepts("tests/support/a.cc", "int x;\n")
+
+    def test_a_script_named_as_a_test_stands_in_a_cmake_list(self):
+        head = "# " + SPDX[3:]
+        scripts = {"tests/mount/a_test.sh": head, "tests/mount/steps.py": head}
+        self.accepts("tests/CMakeLists.txt", "script_test(mount/a_test.sh)\n", **scripts)
+        status, output = lint(scripts)
+        self.assertEqual(status, 1)
+        self.assertIn("tests/mount/a_test.sh:1: stands in no", output)
+        self.assertNotIn("steps.py", output)
+
     def test_memory_orders(self):
         load = "auto x = a.load(std::memory_order_acquire);\n"
         self.accepts("core/sync/a.h", "// [MO-1] acquire, the partner is end().\n\n\n\n" + load)
@@ -84,6 +105,7 @@ class Rules(unittest.TestCase):
         self.finds("belongs in an issue", "core/base/a.h", "// TO" "DO: more\n")
         self.finds("no addresses", "core/base/a.h", "// see https:" "//example.org\n")
         self.finds("machine", "core/base/a.h", '// "/ho' 'me/somebody"\n')
+        self.finds("list files by name", "core/CMakeLists.txt", "file(GLOB" " sources *.cc)\n")
         self.finds("does not sleep", "tests/unit/a.cc", "usle" "ep(10);\n")
 
 

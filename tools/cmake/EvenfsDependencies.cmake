@@ -38,11 +38,13 @@ if(NOT FUSE3_FOUND)
 endif()
 
 # A private libfuse is installed beside evenfs, so that an installed daemon does not need the
-# build tree. Binaries in the build tree find it by the rpath that CMake gives them.
+# build tree: EVENFS_INSTALL_RPATH is the way from bin/ to it, whatever prefix it is installed to.
+# Binaries in the build tree find it by the rpath that CMake gives them.
+set(EVENFS_INSTALL_RPATH "")
 if(NOT EVENFS_SYSTEM_FUSE_FOUND)
   file(RELATIVE_PATH evenfs_bin_to_lib
     ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/evenfs)
-  set(CMAKE_INSTALL_RPATH "$ORIGIN/${evenfs_bin_to_lib}")
+  set(EVENFS_INSTALL_RPATH "$ORIGIN/${evenfs_bin_to_lib}")
   install(DIRECTORY ${FUSE3_LIBDIR}/ DESTINATION ${CMAKE_INSTALL_LIBDIR}/evenfs
     FILES_MATCHING PATTERN "libfuse3.so.*" PATTERN "pkgconfig" EXCLUDE)
 endif()

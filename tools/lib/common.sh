@@ -27,16 +27,20 @@ run_logged() {
   return "$rc"
 }
 
-# build PRESET [TARGET...]: configures if that was never done or the private libfuse is newer, and
-# builds. Quiet unless it fails.
+# build PRESET [TARGET...]: configures if that was never done or the private libfuse or the presets
+# are newer, and builds. Quiet unless it fails.
 build() {
   local preset=$1 target=()
   shift
   [ $# -eq 0 ] || target=(--target "$@")
   local dir=$root/build/$preset
-  if [ ! -e "$dir/build.ninja" ] || [ "$deps_dir/fuse/.built-by" -nt "$dir/CMakeCache.txt" ] ||
+  local stamp=$dir/.configured
+  # The cache's own time does not do: CMake leaves it alone if nothing in it changes.
+  if [ ! -e "$dir/build.ninja" ] || [ "$deps_dir/fuse/.built-by" -nt "$stamp" ] ||
+    [ "$root/CMakePresets.json" -nt "$stamp" ] ||
     ! grep -qsxF "EVENFS_DEPS_DIR:INTERNAL=$deps_dir" "$dir/CMakeCache.txt"; then
     (cd "$root" && run_logged "$preset.configure.log" cmake --preset "$preset") || return
+    touch "$stamp"
   fi
   (cd "$root" && run_logged "$preset.build.log" cmake --build --preset "$preset" "${target[@]}")
 }

@@ -46,9 +46,13 @@ FORBIDDEN = (
     (r"^(core|fusefs|tools|tests|\.ci)/", r"\bhttps?" r"://", "no addresses in code"),
     (r"^tests/.*\.(cc|h)$", r"\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\s*\(",
      "a test does not sleep; wait for what it needs"),
+    (r"(^|/)CMakeLists\.txt$|\.cmake$", r"(?i)\bfile\s*\(\s*GLOB", "list files by name"),
     (r"\.md$", r"(?i)\b(blazing|seamless|effortless|world-class|state-of-the-art)\b",
      "say what is true and give the figure"),
 )
+
+# What must stand in a CMake list: all sources, and files named as tests.
+LISTED = re.compile(r"^(core|fusefs|tools)/.*\.cc$|^tests/.*_test\.(cc|sh|py)$")
 
 CPP = (".cc", ".h")
 TEXT = CPP + (".py", ".sh", ".cmake", ".fio")
@@ -82,7 +86,9 @@ class Lint:
 
     def run(self):
         count = 0
-        for name in self.files():
+        names = self.files()
+        self.check_listed(names)
+        for name in names:
             try:
                 lines = (self.root / name).read_text(encoding="utf-8").splitlines()
             except UnicodeDecodeError:
@@ -92,6 +98,19 @@ class Lint:
             self.check(name, lines)
         print(f"{count} files, {self.findings} findings")
         return 1 if self.findings or not count else 0
+
+    def check_listed(self, names):
+        """Each source and test is an argument, relative to it, in a CMakeLists.txt above it."""
+        listed = set()
+        for name in names:
+            if pathlib.PurePath(name).name == "CMakeLists.txt":
+                text = (self.root / name).read_text(encoding="utf-8", errors="replace")
+                words = re.sub(r"#.*", "", text).replace("(", " ").replace(")", " ").split()
+                folder = pathlib.PurePath(name).parent
+                listed.update(str(folder / word.strip('"')) for word in words)
+        for name in names:
+            if LISTED.match(name) and name not in listed:
+                self.report(name, 1, "stands in no CMakeLists.txt, so nothing builds or runs it")
 
     def check(self, name, lines):
         for where, what, why in FORBIDDEN:
