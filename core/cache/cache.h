@@ -191,8 +191,8 @@ class Cache {
   virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
   // Sets the cache's clock, in ticks; it must never go back. One caller at a time.
   virtual void set_tick(std::uint64_t tick) noexcept = 0;
-  // Does what changes leave for later: frees the slots and nodes of what they removed. To be
-  // called a few times a second, by one thread.
+  // Does what others leave for later: frees the slots and nodes of what was removed, moves the
+  // arena to huge pages as it grows. To be called a few times a second, by one thread.
   virtual void housekeep(Worker& me) = 0;
   // Frees all that can be freed: unreferenced dentries and inodes.
   virtual void drop_unused(Worker& me) = 0;

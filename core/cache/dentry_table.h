@@ -103,7 +103,7 @@ inline bool DentryTable<Policy>::name_matches(const DentryPub& dentry,
 }
 
 template <LockingPolicy Policy>
-inline Find DentryTable<Policy>::find(std::uint32_t dir, std::uint32_t dir_generation,
+[[gnu::always_inline]] inline Find DentryTable<Policy>::find(std::uint32_t dir, std::uint32_t dir_generation,
                                       const NameKey& key, DentrySeen& seen) const noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const Slots& slots = core_.slots;

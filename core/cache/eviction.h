@@ -34,7 +34,7 @@ class Evictor {
       : core_(core), dentries_(dentries), reclaimer_(reclaimer) {}
 
   // A hit was served from `dentry`. Lock-free; stores at most once between two visits of the hand.
-  void note_hit(std::uint32_t dentry) noexcept {
+  [[gnu::always_inline]] void note_hit(std::uint32_t dentry) noexcept {
     std::atomic<std::uint8_t>& mark = core_.slots.clock(dentry);
     if (mark.load(std::memory_order_relaxed) != kUsed) {
       mark.store(kUsed, std::memory_order_relaxed);

@@ -177,7 +177,7 @@ class FastPath {
   // The child's aseq covers what its nseq would say of it (L3), and the dentry keeps the child's
   // slot (L2), so the child's generation is the one that belongs to the name.
   // `taken_back`: the inode whose count was raised although this is no hit, and lowered again.
-  Outcome lookup_once(NodeId dir, const NameKey& key, Count count, Entry& entry,
+  [[gnu::always_inline]] Outcome lookup_once(NodeId dir, const NameKey& key, Count count, Entry& entry,
                       std::uint32_t& taken_back) noexcept {
     const InodePub& parent = core_.slots.inode(dir.index());
     const Stamp parent_stamp = parent.nseq.sample();
@@ -206,7 +206,7 @@ class FastPath {
     return Outcome::kNegative;
   }
 
-  Outcome finish_hit(const InodePub& parent, Stamp parent_stamp, const DentrySeen& seen,
+  [[gnu::always_inline]] Outcome finish_hit(const InodePub& parent, Stamp parent_stamp, const DentrySeen& seen,
                      Count count, Entry& entry, std::uint32_t& taken_back) noexcept {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const InodePub& pub = core_.slots.inode(seen.child);

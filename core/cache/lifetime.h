@@ -162,6 +162,7 @@ template <LockingPolicy Policy>
 void BasicCache<Policy>::housekeep(Worker& me) {
   dentries_.limbo().drain();
   reclaimer_.run(me);
+  core_.slots.use_huge_pages();
 }
 
 template <LockingPolicy Policy>

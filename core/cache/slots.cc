@@ -27,6 +27,9 @@ constexpr std::uint64_t kBytesPerName = sizeof(InodePub) + sizeof(InodePriv) + s
 constexpr std::size_t kPoisonedInode = sizeof(InodePriv) - offsetof(InodePriv, node);
 
 constexpr std::uint64_t page_up(std::uint64_t bytes) { return (bytes + kPage - 1) & ~(kPage - 1); }
+constexpr std::uint64_t huge_page_up(std::uint64_t bytes) {
+  return (bytes + Mapping::kHugePage - 1) & ~(Mapping::kHugePage - 1);
+}
 
 }  // namespace
 
@@ -45,10 +48,10 @@ struct Slots::Plan {
     capacity = limits.slots_max != 0 ? limits.slots_max + 1
                                      : std::clamp(names * 16, 1U << 20, kSlotsCeiling);
     buckets = std::max(64U, std::bit_floor(names / 2));
-    inodes_at = page_up(sizeof(ArenaHeader));
-    dentries_at = page_up(inodes_at + std::uint64_t{capacity} * sizeof(InodePub));
+    inodes_at = huge_page_up(sizeof(ArenaHeader));
+    dentries_at = huge_page_up(inodes_at + std::uint64_t{capacity} * sizeof(InodePub));
     cells_at = page_up(dentries_at + std::uint64_t{capacity} * sizeof(DentryPub));
-    buckets_at = page_up(cells_at + std::uint64_t{cells()} * sizeof(StringCell));
+    buckets_at = huge_page_up(cells_at + std::uint64_t{cells()} * sizeof(StringCell));
     shared_bytes = page_up(buckets_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
     inode_privs_at = 0;
     dentry_privs_at = page_up(std::uint64_t{capacity} * sizeof(InodePriv));
@@ -108,6 +111,21 @@ Slots::~Slots() {
   unpoison(inode_privs_, inode_pool_.high_water() * sizeof(InodePriv));
   unpoison(dentry_privs_, dentry_pool_.high_water() * sizeof(DentryPriv));
   unpoison(cells_, cell_pool_.high_water() * sizeof(StringCell));
+}
+
+void Slots::use_huge_pages() noexcept {
+  const auto whole = [this](auto* array, std::uint64_t slots, std::uint64_t& done) {
+    const auto at =
+        static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(array) - shared_.base());
+    const std::uint64_t end = at + slots * sizeof *array;
+    const std::uint64_t from = std::max(at, done);
+    if (end < from + Mapping::kHugePage) return;
+    shared_.collapse(from, end);
+    done = end / Mapping::kHugePage * Mapping::kHugePage;
+  };
+  whole(buckets_, bucket_count_, huge_buckets_);
+  whole(dentries_, dentry_pool_.high_water(), huge_dentries_);
+  whole(inodes_, inode_pool_.high_water(), huge_inodes_);
 }
 
 std::optional<std::uint32_t> Slots::reuse_inode() {

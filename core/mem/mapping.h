@@ -33,6 +33,12 @@ class Mapping {
   // Zeroed memory of this process alone.
   static Result<Mapping> anonymous(std::size_t bytes);
 
+  // Asks the kernel to back [from, to) with huge pages (MADV_COLLAPSE, Linux 6.1), which costs a
+  // copy of what is there; only whole huge pages within the range, all of which should be in use. A
+  // kernel that refuses leaves everything as it was. Others may use the memory meanwhile.
+  void collapse(std::size_t from, std::size_t to) const noexcept;
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
   std::byte* base() const noexcept { return base_; }
   std::size_t bytes() const noexcept { return bytes_; }
   int fd() const noexcept { return fd_.get(); }  // -1 for anonymous memory.
