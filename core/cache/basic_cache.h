@@ -61,6 +61,8 @@ class BasicCache final : public Cache {
   Locking locking() const noexcept override { return Policy::kLocking; }
   Store& store() noexcept override { return core_.store; }
 
+  const Slots& slots_for_test() const noexcept { return core_.slots; }
+
   // The lock-free paths themselves, for in-process users who go elsewhere on a fallback.
   Outcome try_getattr(NodeId id, Attr& attr) noexcept { return fast_.getattr(id, attr); }
   Outcome try_lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/cache/slots.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -111,6 +113,11 @@ Slots::~Slots() {
   unpoison(inode_privs_, inode_pool_.high_water() * sizeof(InodePriv));
   unpoison(dentry_privs_, dentry_pool_.high_water() * sizeof(DentryPriv));
   unpoison(cells_, cell_pool_.high_water() * sizeof(StringCell));
+}
+
+void Slots::make_read_only_for_test() const noexcept {
+  ::mprotect(shared_.base(), shared_.bytes(), PROT_READ);
+  ::mprotect(private_.base(), private_.bytes(), PROT_READ);
 }
 
 void Slots::use_huge_pages() noexcept {

@@ -83,6 +83,9 @@ class Slots {
   void free_dentry(std::uint32_t index);
   void free_cell(std::uint32_t index);
 
+  // Whoever stores to the arena afterwards dies.
+  void make_read_only_for_test() const noexcept;
+
   // Moves what readers look at, where whole huge pages of it are in use by now, to huge pages. A
   // random lookup touches five lines in three tables, and with small pages the processor has to
   // look up where they are each time. One caller at a time; readers may be stopped for the time
