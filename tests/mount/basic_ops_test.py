@@ -67,7 +67,13 @@ def one_mount(work, options):
         problems += compare_with_source(mnt, src)
     finally:
         daemon.terminate()
-        status = daemon.wait(timeout=60)
+        try:
+            status = daemon.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            status = "none: it had to be killed"
+        if status != 0:
+            subprocess.run(["umount", "-l", mnt], stderr=subprocess.DEVNULL, check=False)
     if status != 0:
         problems.append(f"evenfs ended with status {status}")
     return problems
@@ -77,7 +83,7 @@ def main():
     if not (BIN / "evenfs").exists():
         sys.exit(__doc__)
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        print("SKIP: needs root and /dev/fuse")
+        print("SKIPPED: needs root and /dev/fuse")
         return 77
     status = 0
     for locking in ("lockless", "sharded", "rwlock", "mutex"):
@@ -87,7 +93,7 @@ def main():
             work = pathlib.Path(tempfile.mkdtemp(prefix="evenfs-ops."))
             try:
                 for problem in one_mount(work, options):
-                    print(f"FAIL ({' '.join(options)}): {problem}")
+                    print(f"FAILED: ({' '.join(options)}): {problem}")
                     status = 1
             finally:
                 shutil.rmtree(work, ignore_errors=True)

@@ -2,39 +2,43 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Wrong command lines are one clear line and status 2 with nothing mounted; right ones do what
 # they say, on the command line and behind -o, and as mount(8) calls a helper.
-. "$(dirname "$0")/common.sh"
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+need_root
+begin options
+evenfs=$bin_dir/evenfs
 
 # refused PATTERN ARGUMENT...
 refused() {
   local pattern=$1 status=0
   shift
-  timeout 30 "$bin/evenfs" "$@" >"$work/out" 2>"$work/err" || status=$?
+  timeout 30 "$evenfs" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
   expect "status of: evenfs $*" 2 "$status"
-  expect "lines of: evenfs $*" 1 "$(wc -l <"$work/err")"
-  expect "standard output of: evenfs $*" "" "$(cat "$work/out")"
-  grep -q "^evenfs: .*$pattern" "$work/err" || fail "evenfs $*: $(cat "$work/err")"
-  ! is_mounted || fail "evenfs $* mounted something"
+  expect "lines of: evenfs $*" 1 "$(wc -l <"$tmp/err")"
+  expect "standard output of: evenfs $*" "" "$(cat "$tmp/out")"
+  grep -q "^evenfs: .*$pattern" "$tmp/err" || fail "evenfs $*: $(cat "$tmp/err")"
+  ! mounted "$mnt" || fail "evenfs $* mounted something"
 }
 
-touch "$work/file"
-mkdir -p "$src/inside" "$work/other"
-ln -s "$src/inside" "$work/link"
-mkdir "$work/bind" && mount --bind "$src" "$work/bind"
+touch "$tmp/file"
+mkdir -p "$src/inside" "$tmp/other"
+ln -s "$src/inside" "$tmp/link"
+mkdir "$tmp/bind" && mount --bind "$src" "$tmp/bind"
 
 refused 'SOURCE and MOUNTPOINT'
 refused 'MOUNTPOINT is missing' "$src"
-refused 'No such file' "$work/nothing" "$mnt"
-refused 'not a directory' "$work/file" "$mnt"
-refused 'No such file' "$src" "$work/nothing"
-refused 'not a directory' "$src" "$work/file"
+refused 'No such file' "$tmp/nothing" "$mnt"
+refused 'not a directory' "$tmp/file" "$mnt"
+refused 'No such file' "$src" "$tmp/nothing"
+refused 'not a directory' "$src" "$tmp/file"
 refused 'inside' "$src" "$src"
 refused 'inside' "$src" "$src/inside"
-refused 'inside' "$src" "$work/link"
+refused 'inside' "$src" "$tmp/link"
 refused 'inside' "$src/../src" "$src/./inside"
-refused 'inside' "$src" "$work/bind"
-refused 'inside' "$src" "$work/bind/inside"
+refused 'inside' "$src" "$tmp/bind"
+refused 'inside' "$src" "$tmp/bind/inside"
 refused 'inside' / "$mnt"
-umount "$work/bind"
+umount "$tmp/bind"
 refused 'not expected' "$src" "$mnt" third
 refused 'no-such-option' "$src" "$mnt" --no-such-option
 refused 'no_such_option' "$src" "$mnt" -o ro,no_such_option
@@ -54,36 +58,31 @@ refused 'negative-timeout' "$src" "$mnt" --negative-timeout=
 refused 'cache-ttl' "$src" "$mnt" --cache-ttl=1e3
 
 # --help and --version, without a mount, on standard output.
-"$bin/evenfs" --help >"$work/out" 2>"$work/err" || fail "--help: status $?"
-for word in SOURCE MOUNTPOINT --entry-timeout --cache-ttl --locking --memory --threads 1G lockless; do
-  grep -q -e "$word" "$work/out" || fail "--help does not say $word"
+"$evenfs" --help >"$tmp/out" 2>"$tmp/err" || fail "--help: status $?"
+for word in SOURCE MOUNTPOINT --entry-timeout --cache-ttl --locking --memory --threads 1G \
+  lockless; do
+  grep -q -e "$word" "$tmp/out" || fail "--help does not say $word"
 done
-"$bin/evenfs" --version >"$work/out" 2>>"$work/err" || fail "--version: status $?"
+"$evenfs" --version >"$tmp/out" 2>>"$tmp/err" || fail "--version: status $?"
 for word in 'evenfs [0-9]' 'libfuse 3\.' 'liburcu [0-9]'; do
-  grep -q "^$word" "$work/out" || fail "--version does not say $word"
+  grep -q "^$word" "$tmp/out" || fail "--version does not say $word"
 done
-expect "messages of --help and --version" "" "$(cat "$work/err")"
+expect "messages of --help and --version" "" "$(cat "$tmp/err")"
 
 # A mount that the system refuses: one line, status 1.
 status=0
-timeout 30 "$bin/evenfs" "$src" "$mnt" -o context=nonsense >"$work/out" 2>"$work/err" || status=$?
+timeout 30 "$evenfs" "$src" "$mnt" -o context=nonsense >"$tmp/out" 2>"$tmp/err" || status=$?
 if [ "$status" = 1 ]; then
-  expect "lines of a refused mount" 1 "$(wc -l <"$work/err")"
-  ! is_mounted || fail "a refused mount is there"
+  expect "lines of a refused mount" 1 "$(wc -l <"$tmp/err")"
+  ! mounted "$mnt" || fail "a refused mount is there"
 else
   # Where the system takes that option (SELinux), the mount has to work.
   expect "status" 0 "$status"
   umount "$mnt"
 fi
 
-# option NAME EXPECTED: the statistics say what is in force.
-in_force() {
-  local got
-  got=$("$bin/evenfs-stat" --json "$mnt" | python3 -c '
-import json, sys
-print(json.load(sys.stdin)["options"][sys.argv[1]])' "$1")
-  expect "option $1" "$2" "$got"
-}
+# in_force NAME EXPECTED: the statistics say what is in force.
+in_force() { expect "option $1" "$2" "$(stat_of "$mnt" options "$1")"; }
 
 start --entry-timeout=0 --attr-timeout=1500ms --negative-timeout=2m --cache-ttl=inf \
   --locking=sharded --memory=64M --threads=3
@@ -93,9 +92,7 @@ in_force negative_timeout_s 120.0
 in_force cache_ttl_s inf
 in_force locking sharded
 in_force threads 3
-expect "memory limit" $((64 << 20)) "$("$bin/evenfs-stat" --json "$mnt" | python3 -c '
-import json, sys
-print(json.load(sys.stdin)["memory"]["limit_bytes"])')"
+expect "memory limit" $((64 << 20)) "$(stat_of "$mnt" memory limit_bytes)"
 stop
 
 start -o "rw,entry_timeout=0.25,locking=rwlock,noauto,_netdev,x-systemd.automount,user,noatime" \
@@ -109,28 +106,26 @@ grep "$mnt" /proc/self/mounts | grep -q default_permissions,allow_other ||
 stop
 
 start -o ro
-expect "writing to a read-only mount" 1 "$(touch "$mnt/x" 2>&1 | grep -c 'Read-only')"
+expect "writing to a read-only mount" 1 "$({ touch "$mnt/x" || true; } 2>&1 | grep -c Read-only)"
 stop
 
 # As mount(8) calls a helper: -f there means to mount nothing, and it daemonizes otherwise.
-ln -s "$bin/evenfs" "$work/mount.fuse.evenfs"
-"$work/mount.fuse.evenfs" "$src" "$mnt" -f -s -n -v -t fuse.evenfs -o rw || fail "fake: status $?"
-! is_mounted || fail "a fake mount is there"
-timeout 30 "$work/mount.fuse.evenfs" "$src" "$mnt" -n -t fuse.evenfs -o rw,entry_timeout=0 ||
+ln -s "$evenfs" "$tmp/mount.fuse.evenfs"
+"$tmp/mount.fuse.evenfs" "$src" "$mnt" -f -s -n -v -t fuse.evenfs -o rw || fail "fake: status $?"
+! mounted "$mnt" || fail "a fake mount is there"
+timeout 30 "$tmp/mount.fuse.evenfs" "$src" "$mnt" -n -t fuse.evenfs -o rw,entry_timeout=0 ||
   fail "helper: status $?"
-is_mounted || fail "the helper did not mount"
-pid=$("$bin/evenfs-stat" --json "$mnt" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
-started+=("$pid")
-umount "$mnt"
-wait_gone "$pid"
+mounted "$mnt" || fail "the helper did not mount"
+pid=$(stat_of "$mnt" pid)
+helpers+=("$pid")
+unmount "$mnt"
+poll $hang_limit gone "$pid" || fail "the helper still runs after umount"
+helpers=()
 
 # A directory above the source may be mounted over: what is held open stays reachable.
 mkdir -p "$mnt/deep/source"
 echo content >"$mnt/deep/source/file"
-exec {output}< <(exec "$bin/evenfs" -f "$mnt/deep/source" "$mnt" 2>"$work/stderr")
-daemon=$!
-started+=("$daemon")
-read -r -t 30 -u "$output" _ || fail "evenfs did not start: $(cat "$work/stderr")"
+mount_evenfs "$mnt/deep/source" "$mnt"
 expect "a file of a hidden source" content "$(cat "$mnt/file")"
 stop
 echo "options: passed"

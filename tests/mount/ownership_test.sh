@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What a user makes belongs to that user, by the rules of the source's file system: uid, gid,
 # supplementary groups, umask, set-gid directories. The same steps on the source are the measure.
-. "$(dirname "$0")/common.sh"
-
-command -v setpriv >/dev/null || { echo "SKIP: setpriv is missing"; exit 77; }
+set -uo pipefail  # Not -e: how a step ends is what is compared.
+. "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+need_root
+need setpriv
+begin ownership
 uid=12345 gid=12346 extra=12347 other=12348
 
 # as COMMAND...: as the user, with one supplementary group.
@@ -53,19 +55,19 @@ prepare() {
   chmod 1777 "$1/sticky" && touch "$1/sticky/theirs"
 }
 
-prepare "$work/plain"
+prepare "$tmp/plain"
 prepare "$src/tree"
-(steps "$work/plain") >"$work/wanted" 2>&1
+(steps "$tmp/plain") >"$tmp/wanted" 2>&1
 for locking in lockless sharded rwlock mutex; do
   for timeout in 0 1; do
     rm -rf "$src/tree"
     prepare "$src/tree"
     start --locking=$locking --entry-timeout=$timeout --attr-timeout=$timeout
-    (steps "$mnt/tree") >"$work/got" 2>&1
-    diff "$work/wanted" "$work/got" || fail "$locking, timeouts $timeout"
-    (cd "$src/tree" && find . -printf '%P %y %m %U %G %s %n %l\n' | sort) >"$work/behind"
-    (cd "$mnt/tree" && find . -printf '%P %y %m %U %G %s %n %l\n' | sort) >"$work/through"
-    diff "$work/behind" "$work/through" || fail "mount and source differ ($locking)"
+    (steps "$mnt/tree") >"$tmp/got" 2>&1
+    diff "$tmp/wanted" "$tmp/got" || fail "$locking, timeouts $timeout"
+    (cd "$src/tree" && find . -printf '%P %y %m %U %G %s %n %l\n' | sort) >"$tmp/behind"
+    (cd "$mnt/tree" && find . -printf '%P %y %m %U %G %s %n %l\n' | sort) >"$tmp/through"
+    diff "$tmp/behind" "$tmp/through" || fail "mount and source differ ($locking)"
     stop
   done
 done

@@ -18,15 +18,15 @@ loop() {
   local seconds=$1 set=$2 status=0
   shift 2
   bounded $((seconds + 100)) "$bin_dir/statloop" --seconds="$seconds" --set="$set" \
-    --op=mix "$@" "$tmp/mnt" >"$tmp/statloop.log" 2>&1 || status=$?
+    --op=mix "$@" "$mnt" >"$tmp/statloop.log" 2>&1 || status=$?
   cat "$tmp/statloop.log"
   [ "$status" -eq 0 ] || fail "statloop ended with status $status"
-  [ -z "$(ls -A "$tmp/backing")" ] || fail "files are left in the backing directory"
+  [ -z "$(ls -A "$src")" ] || fail "files are left in the backing directory"
 }
 
 nothing_held() {
-  drop_kernel_caches && [ "$(stat_of "$tmp/mnt" cache kernel_lookups)" = 0 ] &&
-    [ "$(stat_of "$tmp/mnt" cache kernel_inodes)" = 0 ]
+  drop_kernel_caches && [ "$(stat_of "$mnt" cache kernel_lookups)" = 0 ] &&
+    [ "$(stat_of "$mnt" cache kernel_inodes)" = 0 ]
 }
 
 # The kernel forgets in the background, so this asks again until it has, for 30 s at most.
@@ -36,33 +36,32 @@ balanced() {
     return
   fi
   poll 30 nothing_held || fail "the kernel dropped its caches, but still held:" \
-    "$(stat_of "$tmp/mnt" cache kernel_inodes) inodes," \
-    "$(stat_of "$tmp/mnt" cache kernel_lookups) lookups"
+    "$(stat_of "$mnt" cache kernel_inodes) inodes," \
+    "$(stat_of "$mnt" cache kernel_lookups) lookups"
   say "lookup counts: all given back"
 }
 
-mkdir "$tmp/backing"
-mount_evenfs "$tmp/backing" "$tmp/mnt" "${zero[@]}"
+mount_evenfs "$src" "$mnt" "${zero[@]}"
 loop "$main_seconds" mix --threads=8 --mutators=4 --files=200
 balanced
 loop "$side_seconds" one-file --processes=4 --mutators=4
 balanced
-umount_evenfs "$tmp/mnt"
+umount_evenfs "$mnt"
 
 for locking in sharded rwlock mutex; do
-  mount_evenfs "$tmp/backing" "$tmp/mnt" "${zero[@]}" --locking=$locking
+  mount_evenfs "$src" "$mnt" "${zero[@]}" --locking=$locking
   loop "$side_seconds" mix --threads=8 --mutators=4 --files=200
   balanced
-  umount_evenfs "$tmp/mnt"
+  umount_evenfs "$mnt"
 done
 
-mount_evenfs "$tmp/backing" "$tmp/mnt"
+mount_evenfs "$src" "$mnt"
 loop "$side_seconds" mix --threads=8 --mutators=4 --files=200
 balanced
-umount_evenfs "$tmp/mnt"
+umount_evenfs "$mnt"
 
 # As little memory as evenfs takes: names and inodes are evicted while they are asked for.
-mount_evenfs "$tmp/backing" "$tmp/mnt" "${zero[@]}" --memory=1M
+mount_evenfs "$src" "$mnt" "${zero[@]}" --memory=1M
 loop "$side_seconds" one-dir --threads=8 --mutators=4 --files=4000
 balanced
-umount_evenfs "$tmp/mnt"
+umount_evenfs "$mnt"

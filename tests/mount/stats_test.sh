@@ -1,17 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The statistics count what happened, are found on the root only, and are listed nowhere.
-. "$(dirname "$0")/common.sh"
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+need_root
+need getfattr
+begin stats
 
-# value KEY...: a figure of the statistics.
-value() {
-  "$bin/evenfs-stat" --json "$mnt" | python3 -c '
-import json, sys
-at = json.load(sys.stdin)
-for key in sys.argv[1:]:
-    at = at.get(key, 0)
-print(at)' "$@"
-}
+value() { stat_of "$mnt" "$@"; }
+no_open_files() { [ "$(value descriptors open_files)" = 0 ]; }
 
 mkdir "$src/dir"
 for i in $(seq 20); do echo "$i" >"$src/dir/f$i"; done
@@ -37,8 +34,7 @@ expect "open files" 1 "$(value descriptors open_files)"
 before=$(value descriptors total)
 exec 7<&-
 # The kernel releases a file after close() has returned.
-for _ in $(seq 1000); do [ "$(value descriptors open_files)" = 0 ] && break; done
-expect "open files after the last close" 0 "$(value descriptors open_files)"
+poll 30 no_open_files || fail "open files after the last close: $(value descriptors open_files)"
 [ "$(value descriptors total)" -lt "$before" ] || fail "descriptors did not go down"
 [ "$(value memory resident_bytes)" -gt 1000000 ] || fail "resident: $(value memory resident_bytes)"
 [ "$(value memory cache_bytes)" -gt 0 ] || fail "no memory in use"
@@ -46,20 +42,20 @@ expect "open files after the last close" 0 "$(value descriptors open_files)"
 ! getfattr -d -m - "$mnt" 2>/dev/null | grep -q evenfs || fail "the statistics are listed"
 ! getfattr -n evenfs.stats "$mnt/dir" >/dev/null 2>&1 || fail "statistics on another inode"
 
-"$bin/evenfs-stat" "$mnt" >"$work/table" || fail "evenfs-stat: status $?"
+"$bin_dir/evenfs-stat" "$mnt" >"$tmp/table" || fail "evenfs-stat: status $?"
 for word in "$src on $mnt" 'lookup hit rate' 'fallback.miss' 'descriptors:'; do
-  grep -q -e "$word" "$work/table" || fail "the table does not say '$word'"
+  grep -q -e "$word" "$tmp/table" || fail "the table does not say '$word'"
 done
 status=0
-"$bin/evenfs-stat" "$src" >"$work/out" 2>"$work/err" || status=$?
+"$bin_dir/evenfs-stat" "$src" >"$tmp/out" 2>"$tmp/err" || status=$?
 expect "status for something else" 2 "$status"
-expect "lines for something else" 1 "$(wc -l <"$work/err")"
+expect "lines for something else" 1 "$(wc -l <"$tmp/err")"
 
 # --watch shows rates from the second table on.
-exec {watch}< <(exec timeout 20 "$bin/evenfs-stat" "$mnt" --watch 0.1)
-started+=($!)
+exec {watch}< <(exec timeout 20 "$bin_dir/evenfs-stat" "$mnt" --watch 0.1)
+helpers+=($!)
 grep -m 1 -q '/s' <&"$watch" || fail "no rates with --watch"
-kill "${started[-1]}"
+kill "${helpers[0]}"
 exec {watch}<&-
 stop
 echo "stats: passed"

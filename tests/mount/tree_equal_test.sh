@@ -32,11 +32,11 @@ compare() {
 export -f list_tree
 # list_mount NAME: as its own process, so that a hang can be ended.
 list_mount() {
-  bounded "$patience" bash -c 'list_tree "$@"' - "$tmp/mnt" "${subtrees[@]}" >"$tmp/$1" ||
+  bounded "$patience" bash -c 'list_tree "$@"' - "$mnt" "${subtrees[@]}" >"$tmp/$1" ||
     fail "find in the mount: status $?"
 }
 
-mount_evenfs /usr "$tmp/mnt"
+mount_evenfs /usr "$mnt"
 list_mount alone
 compare "$tmp/alone"
 pids=()
@@ -46,14 +46,14 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
 for i in 1 2 3 4 5 6 7 8; do compare "$tmp/eight.$i"; done
-umount_evenfs "$tmp/mnt"
+umount_evenfs "$mnt"
 say "default timeouts: equal, alone and eight at once"
 
 for locking in lockless sharded rwlock mutex; do
-  mount_evenfs /usr "$tmp/mnt" --locking="$locking" --entry-timeout=0 --attr-timeout=0
-  [ "$(stat_of "$tmp/mnt" options locking)" = "$locking" ] || fail "the daemon is not $locking"
+  mount_evenfs /usr "$mnt" --locking="$locking" --entry-timeout=0 --attr-timeout=0
+  [ "$(stat_of "$mnt" options locking)" = "$locking" ] || fail "the daemon is not $locking"
   list_mount "$locking"
   compare "$tmp/$locking"
-  umount_evenfs "$tmp/mnt"
+  umount_evenfs "$mnt"
   say "timeouts 0, $locking: equal"
 done

@@ -3,153 +3,181 @@
 # However it ends, nothing stays: SIGINT, SIGTERM, SIGHUP, umount, abort through fusectl; idle,
 # under load, with an open file, with somebody's working directory in the mount; in the foreground
 # and as a daemon; in all four locking policies.
-. "$(dirname "$0")/../mount/common.sh"
-
-connections=/sys/fs/fuse/connections
-mountpoint -q $connections || mount -t fusectl fusectl $connections 2>/dev/null
-can_abort=0
-mountpoint -q $connections && can_abort=1
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../mount/mount_lib.sh"
+need_root
+begin shutdown
 
 mkdir "$src/dir"
 for i in $(seq 50); do echo "content $i" >"$src/dir/f$i"; done
+load=()
+cases=0
 
-abort_connection() {
-  local device
-  device=$(mountpoint -d "$mnt")
-  echo 1 >"$connections/${device#*:}/abort"
+# Whether connections can be aborted: in a container fusectl may be missing, or be read-only.
+can_abort() {
+  local connections=/sys/fs/fuse/connections abort
+  mountpoint -q $connections || mount -t fusectl fusectl $connections 2>/dev/null || return
+  start
+  abort=$connections/$(connection_of "$mnt")/abort
+  if [ ! -w "$abort" ]; then abort=; fi
+  stop
+  [ -n "$abort" ]
 }
 
-# Two processes that look, create, rename and remove until they are told to stop.
+# load_loop NAME: looks, creates, renames and removes until it is told to stop. Marks its first
+# round in which everything worked, outside of the mount.
+load_loop() {
+  trap 'exit 0' TERM
+  set +eE
+  local i round_ok
+  while :; do
+    round_ok=1
+    find "$mnt" -type f -newer "$mnt/dir" || round_ok=0
+    for i in 1 2 3 4 5; do
+      echo x >"$mnt/dir/$1.$i" && mv "$mnt/dir/$1.$i" "$mnt/dir/moved.$1.$i" &&
+        rm "$mnt/dir/moved.$1.$i" || round_ok=0
+    done
+    [ $round_ok = 0 ] || : >"$tmp/$1.worked"
+  done
+}
+
 start_load() {
-  load=()
   local n
+  load=()
   for n in 1 2; do
-    (
-      trap 'exit 0' TERM
-      while :; do
-        find "$mnt" -type f -newer "$mnt/dir" >/dev/null
-        for i in 1 2 3 4 5; do
-          echo x >"$mnt/dir/load$n.$i" && mv "$mnt/dir/load$n.$i" "$mnt/dir/moved$n.$i" &&
-            rm "$mnt/dir/moved$n.$i"
-        done
-      done
-    ) >/dev/null 2>&1 &
+    rm -f "$tmp/load$n.worked"
+    load_loop "load$n" >"$tmp/load$n.log" 2>&1 &
     load+=($!)
-    started+=($!)
+    helpers+=($!)
   done
   # Only once both have done something is it a load.
   for n in 1 2; do
-    local tries=0
-    until ls "$src/dir" | grep -q "^load$n\|^moved$n"; do
-      tries=$((tries + 1))
-      [ $tries -lt 3000 ] || fail "the load does not run"
-    done
+    poll $hang_limit test -e "$tmp/load$n.worked" ||
+      fail "the load does not run: $(tail -n 5 "$tmp/load$n.log")"
   done
 }
 
+# Nobody who used the mount may be left waiting.
 stop_load() {
-  kill "${load[@]}" 2>/dev/null
-  wait "${load[@]}" 2>/dev/null
+  local pid
+  kill "${load[@]}" || fail "the load ended by itself: $(tail -n 5 "$tmp"/load?.log)"
+  for pid in "${load[@]}"; do
+    poll $hang_limit gone "$pid" || fail "a user of the mount hangs: $(cat "/proc/$pid/wchan")"
+    wait "$pid" || fail "the load ended with status $?"
+  done
+  helpers=()
 }
 
 end_by() {
   case $1 in
-    umount) umount "$mnt" || fail "umount of an idle mount" ;;
-    lazy) umount -l "$mnt" ;;
-    abort) abort_connection ;;
+    umount) unmount "$mnt" ;;
+    lazy) umount -l "$mnt" || fail "umount -l" ;;
+    abort) abort_mount "$mnt" || fail "abort: connection $(connection_of "$mnt")" ;;
     *) kill "-$1" "$daemon" ;;
   esac
 }
 
-ways=(INT TERM HUP umount)
-[ $can_abort = 0 ] || ways+=(abort)
-cases=0
+idle() {
+  start --locking="$1"
+  cat "$mnt"/dir/* >/dev/null
+  end_by "$2"
+  clean_end "$1, $2, idle" "$mnt"
+}
 
-for locking in lockless sharded rwlock mutex; do
-  for way in "${ways[@]}"; do
-    start --locking=$locking
-    cat "$mnt"/dir/* >/dev/null
-    end_by "$way"
-    expect_clean_end "$locking, $way, idle"
-    cases=$((cases + 1))
-  done
+under_load() {
+  start --locking="$1" --entry-timeout=0 --attr-timeout=0
+  start_load
+  end_by "$2"
+  # After a lazy unmount the daemon lives until the last user has left.
+  [ "$2" != lazy ] || stop_load
+  clean_end "$1, $2, under load" "$mnt"
+  [ "$2" = lazy ] || stop_load
+}
 
-  for way in INT TERM lazy abort; do
-    [ $way != abort ] || [ $can_abort = 1 ] || continue
-    start --locking=$locking --entry-timeout=0 --attr-timeout=0
-    start_load
-    end_by "$way"
-    if [ $way = lazy ]; then
-      # The daemon lives until the last user has left.
-      stop_load
-    fi
-    expect_clean_end "$locking, $way, under load"
-    stop_load
-    cases=$((cases + 1))
-  done
+in_use() {
+  start --locking="$1"
+  exec 7<"$mnt/dir/f1" 8>"$mnt/dir/written"
+  echo before >&8
+  cd "$mnt/dir" || fail "cannot enter the mount"
+  end_by "$2"
+  clean_end "$1, $2, in use" "$mnt"
+  ! cat <&7 >/dev/null 2>&1 || fail "$1, $2: a file of a daemon that has ended can be read"
+  ! ls . >/dev/null 2>&1 || fail "$1, $2: a directory of a daemon that has ended can be listed"
+  cd /
+  # What was written is there; closing may say that the daemon is not.
+  { exec 7<&- 8>&-; } 2>/dev/null || true
+  expect "what was written before" before "$(cat "$src/dir/written")"
+}
 
-  for way in TERM abort; do
-    [ $way != abort ] || [ $can_abort = 1 ] || continue
-    start --locking=$locking
-    exec 7<"$mnt/dir/f1" 8>"$mnt/dir/written"
-    echo before >&8
-    cd "$mnt/dir" || fail "cannot enter the mount"
-    end_by "$way"
-    expect_clean_end "$locking, $way, in use"
-    ! cat <&7 >/dev/null 2>&1 || fail "a file of a daemon that has ended can be read"
-    ! ls . >/dev/null 2>&1 || fail "a directory of a daemon that has ended can be listed"
-    cd /
-    exec 7<&- 8>&-
-    expect "what was written before" before "$(cat "$src/dir/written")"
-    cases=$((cases + 1))
-  done
-
-  # A lazy unmount leaves the daemon to those who still use it.
-  start --locking=$locking
+# A lazy unmount leaves the daemon to those who still use it.
+lazy_in_use() {
+  start --locking="$1"
   exec 7<"$mnt/dir/f1"
   ! umount "$mnt" 2>/dev/null || fail "a mount in use was unmounted"
-  umount -l "$mnt"
-  is_running "$daemon" || fail "it ended under a user"
+  end_by lazy
+  ! gone "$daemon" || fail "it ended under a user"
   expect "a read after the lazy unmount" "content 1" "$(cat <&7)"
   exec 7<&-
-  expect_clean_end "$locking, lazy, in use"
-  cases=$((cases + 1))
+  clean_end "$1, lazy, in use" "$mnt"
+}
 
-  # As a daemon: the command returns when the mount is there, and leaves nothing behind.
-  for way in TERM umount; do
-    timeout 30 "$bin/evenfs" "$src" "$mnt" --locking=$locking || fail "daemon: status $?"
-    is_mounted || fail "the command returned before the mount was there"
-    expect "content through a daemon" "content 7" "$(cat "$mnt/dir/f7")"
-    daemon=$("$bin/evenfs-stat" --json "$mnt" |
-      python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
-    started+=("$daemon")
-    end_by $way
-    wait_gone "$daemon"
-    ! is_mounted || fail "daemon, $way: still mounted"
-    cases=$((cases + 1))
-  done
+# The command returns when the mount is there, and leaves nothing behind.
+as_daemon() {
+  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" --locking="$1" || fail "daemon: status $?"
+  mounted "$mnt" || fail "the command returned before the mount was there"
+  expect "content through a daemon" "content 7" "$(cat "$mnt/dir/f7")"
+  daemon=$(stat_of "$mnt" pid) || fail "no statistics"
+  helpers+=("$daemon")
+  end_by "$2"
+  poll $hang_limit gone "$daemon" || fail "daemon, $1, $2: it still runs"
+  helpers=()
+  ! mounted "$mnt" || fail "daemon, $1, $2: still mounted"
+}
+
+aborting=(abort)
+if ! can_abort; then
+  aborting=()
+  say "note: connections cannot be aborted here; those cases are left out"
+fi
+
+# run_case FUNCTION ARGUMENT...
+run_case() {
+  "$@"
+  cases=$((cases + 1))
+}
+
+for locking in lockless sharded rwlock mutex; do
+  for way in INT TERM HUP umount "${aborting[@]}"; do run_case idle $locking "$way"; done
+  for way in INT TERM lazy "${aborting[@]}"; do run_case under_load $locking "$way"; done
+  for way in TERM "${aborting[@]}"; do run_case in_use $locking "$way"; done
+  run_case lazy_in_use $locking
+  for way in TERM umount; do run_case as_daemon $locking "$way"; done
 done
 
 # Written through a mapping and not synchronised: the unmount must not lose it.
 start
-python3 - "$mnt/mapped" <<'EOF'
+python3 - "$mnt/mapped" <<'EOP'
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 os.ftruncate(fd, 1 << 20)
 m = mmap.mmap(fd, 1 << 20)
 m[:] = b"m" * (1 << 20)
 os._exit(0)
-EOF
-kill -TERM "$daemon"
-expect_clean_end "dirty pages"
+EOP
+end_by TERM
+clean_end "dirty pages" "$mnt"
 expect "bytes written through a mapping" $((1 << 20)) "$(tr -cd m <"$src/mapped" | wc -c)"
 
 # Twice on one path, one after the other: the end of the first must not take the second away.
 for round in $(seq 10); do
-  timeout 30 "$bin/evenfs" "$src" "$mnt" || fail "round $round: status $?"
-  is_mounted || fail "round $round: not mounted"
-  umount "$mnt" || fail "round $round: umount"
+  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" || fail "round $round: status $?"
+  mounted "$mnt" || fail "round $round: not mounted"
+  helpers+=("$(stat_of "$mnt" pid)")
+  unmount "$mnt"
 done
+for pid in "${helpers[@]}"; do
+  poll $hang_limit gone "$pid" || fail "a daemon is left: $pid"
+done
+helpers=()
 
-[ $can_abort = 1 ] || echo "note: fusectl cannot be mounted here; the cases with abort were left out"
-echo "shutdown: $cases cases passed"
+say "shutdown: $cases cases passed"
