@@ -31,6 +31,11 @@ if(EVENFS_SANITIZE)
   endif()
 endif()
 
+# liburcu's thread-local data is C: GCC need not look each time whether C++ has to initialise it.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(evenfs_flags INTERFACE -fno-extern-tls-init)
+endif()
+
 # GCC 12 warns of overlapping copies inside its own std::string at -O3 (GCC bug 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(evenfs_flags INTERFACE -Wno-restrict)
