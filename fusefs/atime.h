@@ -13,15 +13,24 @@ namespace evenfs {
 // the attributes like any other.
 class AtimeSection {
  public:
-  AtimeSection(Request& r, NodeId id) {
+  AtimeSection(Request& r, NodeId id) : r_(r), id_(id) {
     if (!may_move(r, id)) return;
     Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
     if (change) change_.emplace(std::move(*change));
   }
+  // Somebody else's change may have made the read move the time after all. A section that begins
+  // now takes away what was cached of the time before, or makes that change doubt what it read.
+  ~AtimeSection() {
+    if (!change_ && may_move(r_, id_)) (void)r_.fs.cache.begin_change(id_, Fields::kStat);
+  }
+  AtimeSection(const AtimeSection&) = delete;
+  AtimeSection& operator=(const AtimeSection&) = delete;
 
  private:
   static bool may_move(Request& r, NodeId id);
 
+  Request& r_;
+  const NodeId id_;
   std::optional<Cache::Change> change_;
 };
 

@@ -40,10 +40,16 @@ class Listing {
 
   bool empty() const { return used_ == 0; }
 
-  // Answers with the listing. Entries that nobody received are given back.
-  void send() {
-    if (r_.reply.bytes(room_.first(used_))) return;
+  // Entries that nobody received are given back.
+  ~Listing() {
     for (const NodeId id : counted_) r_.fs.cache.forget(r_.me, id, 1);
+  }
+  Listing(const Listing&) = delete;
+  Listing& operator=(const Listing&) = delete;
+
+  // Answers with the listing.
+  void send() {
+    if (r_.reply.bytes(room_.first(used_))) counted_.clear();
   }
 
   bool add(const DirEntry& entry) {

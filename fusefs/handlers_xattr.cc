@@ -57,7 +57,8 @@ void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
 // An ACL decides who may pass a directory, and setting one may change the mode; any other
 // attribute changes nothing but the time of change.
 Fields fields_of(std::string_view name) {
-  return name.starts_with("system.posix_acl_") ? Fields::kWalk : Fields::kStat;
+  // Access control lists, whatever their kind, may change the mode.
+  return name.starts_with("system.") ? Fields::kWalk : Fields::kStat;
 }
 
 void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, std::size_t size,

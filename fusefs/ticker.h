@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Ticker: a thread that moves the cache's clock on, so that no lookup has to ask for the time, and
-// does the cache's housekeeping, so that no request has to wait for a grace period.
+// What goes on beside the requests: a clock, so that no lookup has to ask for the time, and
+// housekeeping, so that requests seldom wait for a grace period or for the release of a node. Two
+// threads, because the clock must not stand still while something slow is released.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "core/cache/cache.h"
 
 namespace evenfs {
 
-class Ticker {
+// A thread that calls `work` again and again, `period` apart, until it is destroyed.
+class Periodic {
  public:
-  Ticker(Cache& cache, WorkerRegistry& registry)
-      : thread_([this, &cache, &registry] { run(cache, registry); }) {}
-  Ticker(const Ticker&) = delete;
-  Ticker& operator=(const Ticker&) = delete;
-  ~Ticker() {
+  Periodic(std::chrono::milliseconds period, std::function<void()> work)
+      : thread_([this, period, work = std::move(work)] { run(period, work); }) {}
+  Periodic(const Periodic&) = delete;
+  Periodic& operator=(const Periodic&) = delete;
+  ~Periodic() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -28,22 +32,13 @@ class Ticker {
   }
 
  private:
-  static constexpr std::uint64_t kTicksPerRound = 10;
-
-  void run(Cache& cache, WorkerRegistry& registry) {
-    using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::milliseconds kTick(kTickMs);
-    const Clock::time_point start = Clock::now();
-    Worker me(registry);
+  void run(std::chrono::milliseconds period, const std::function<void()>& work) {
     std::unique_lock lock(mutex_);
-    for (std::uint64_t i = 1; !stopping_; ++i) {
-      cache.set_tick(static_cast<std::uint64_t>((Clock::now() - start) / kTick));
-      if (i % kTicksPerRound == 0) {
-        lock.unlock();
-        cache.housekeep(me);
-        lock.lock();
-      }
-      wake_.wait_for(lock, kTick, [this] { return stopping_; });
+    while (!stopping_) {
+      lock.unlock();
+      work();
+      lock.lock();
+      wake_.wait_for(lock, period, [this] { return stopping_; });
     }
   }
 
@@ -51,6 +46,26 @@ class Ticker {
   std::condition_variable wake_;
   bool stopping_ = false;  // Under mutex_.
   std::thread thread_;     // Last: it uses the rest.
+};
+
+// Sets the cache's clock every tick, and has it keep house ten times a second.
+class Ticker {
+ public:
+  Ticker(Cache& cache, WorkerRegistry& registry)
+      : clock_(
+            std::chrono::milliseconds(kTickMs),
+            [&cache, start = std::chrono::steady_clock::now()] {
+              cache.set_tick(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - start) /
+                                                        std::chrono::milliseconds(kTickMs)));
+            }),
+        keeper_(std::chrono::milliseconds(100), [&cache, &registry] {
+          Worker me(registry);
+          cache.housekeep(me);
+        }) {}
+
+ private:
+  Periodic clock_;
+  Periodic keeper_;
 };
 
 }  // namespace evenfs

@@ -103,7 +103,8 @@ void WorkerLoop::run(Lane& lane) {
 void WorkerLoop::serve(Lane& lane) {
   const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestBytesMax);
   const int device = fuse_session_fd(session_);
-  while (!stopping_.load(std::memory_order_relaxed)) {
+  // libfuse sets its mark when it cannot agree with the kernel on anything.
+  while (!stopping_.load(std::memory_order_relaxed) && fuse_session_exited(session_) == 0) {
     const ssize_t got = ::read(device, memory.get(), kRequestBytesMax);
     if (got < 0) {
       const int error = errno;

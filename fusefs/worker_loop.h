@@ -6,8 +6,9 @@
 // thread owns its buffer and its counters, and the only thing that threads share on the way of a
 // request is the kernel's queue.
 //
-// How threads end: a read fails with ENODEV once the mount is gone; stop() wakes those that still
-// wait in read() by a signal without SA_RESTART, again and again until each has reported its end.
+// How threads end: a read fails with ENODEV once the mount is gone, with ECONNABORTED after an
+// abort; stop() wakes those that still wait in read() by a signal without SA_RESTART, again and
+// again until each has reported its end.
 // That costs a request nothing, where polling for a second descriptor would cost a system call.
 #pragma once
 

@@ -3,7 +3,8 @@
 //
 // The index finds the slot without a table; the generation tells one life of the slot from the
 // next, so an id that outlived its inode is seen to be stale and is never followed. Generations
-// start at 1, so every id but the root's is at least 2^32; the root is 1, as FUSE demands.
+// start at a number that each cache draws, 1 at least, so every id but the root's is at least 2^32;
+// the root is 1, as FUSE demands.
 #pragma once
 
 #include <cstdint>

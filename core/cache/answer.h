@@ -182,7 +182,7 @@ Result<Attr> BasicCache<Policy>::ask_getattr(Worker& me, const Pin& held, File* 
   return told;
 }
 
-// Part of a lookup or a walk, which has been counted as such.
+// Part of a lookup or a walk: not counted as a hit, but what it asks of the store is.
 template <LockingPolicy Policy>
 Result<Attr> BasicCache<Policy>::attr_of(Worker& me, const Pin& held) {
   Attr attr;
@@ -232,7 +232,7 @@ void BasicCache<Policy>::remember_link(NodeId id, std::string_view target) {
   {
     const auto inode = core_.lock_inode(id.index());
     if (inode.pub().link_cell.load(std::memory_order_relaxed) == 0) {
-      // [MO-5] release, pairs with the acquire in FastPath::readlink.
+      // [MO-5] release, pairs with the acquires in FastPath::readlink and through_link.
       inode.pub().link_cell.store(cells, std::memory_order_release);
       return;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // BasicCache<Policy>: the cache of cache.h over one locking policy. This file is the table of
-// contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h.
+// contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h, slots,
+// pins and counts in lifetime.h.
 #pragma once
 
 #include <mutex>
@@ -116,6 +117,7 @@ class BasicCache final : public Cache {
   Result<Resolved> resolve_to_change(Worker& me, const Pin& dir, NameRef name);
   Result<Opened> make_or_open(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
                               const Cred& cred);
+  Result<std::unique_ptr<File>> open_for(Worker& me, NodeId id, int flags, const Cred& cred);
   void set_parent(NodeId child, NodeId parent);
 
   // --- walk.h

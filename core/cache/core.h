@@ -90,7 +90,7 @@ struct Core {
   // Called under the inode lock by whoever took away a reference or a name.
   void queue_if_unused(const InodeLock& inode, std::uint32_t index) noexcept {
     if (inode.priv().state != SlotState::kLive || inode.priv().queue_next != 0) return;
-    // acquire, pairs with the release of BasicCache::forget and drop_refs: what the last user did with the
+    // acquire, pairs with the release of BasicCache::give_back and drop_refs: what the last user did with the
     // inode happened before it is reclaimed.
     if (inode.priv().refs.load(std::memory_order_acquire) != 0) return;
     if (!inode.priv().names.empty()) return;

@@ -79,6 +79,9 @@ std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32
   Slots& slots = core_.slots;
   const NameKey key = core_.key(dir, name);
   DentryPub& dentry = slots.dentry(slot);
+  // [MO-2] release fence, pairs with validation_fence(): the count was made odd by whoever killed
+  // the dentry that was here before.
+  std::atomic_thread_fence(std::memory_order_release);
   dentry.parent_index.store(dir, kRelaxed);
   dentry.parent_generation.store(slots.inode(dir).generation.load(kRelaxed), kRelaxed);
   dentry.child.store(child, kRelaxed);
@@ -122,7 +125,8 @@ bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t
     if (!index) return false;
     old_child = slots.dentry(*index).child.load(kRelaxed);
     if (old_child == child) {
-      slots.dentry(*index).until.store(until, kRelaxed);
+      // [MO-2] release, as in Seqcount::begin(): who sees this tick sees the count it goes with.
+      slots.dentry(*index).until.store(until, std::memory_order_release);
       return true;
     }
     // Who asked the store later knows better.

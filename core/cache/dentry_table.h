@@ -103,14 +103,16 @@ inline bool DentryTable<Policy>::name_matches(const DentryPub& dentry,
 }
 
 template <LockingPolicy Policy>
-[[gnu::always_inline]] inline Find DentryTable<Policy>::find(std::uint32_t dir, std::uint32_t dir_generation,
-                                      const NameKey& key, DentrySeen& seen) const noexcept {
+[[gnu::always_inline]] inline Find DentryTable<Policy>::find(std::uint32_t dir,
+                                                             std::uint32_t dir_generation,
+                                                             const NameKey& key,
+                                                             DentrySeen& seen) const noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const Slots& slots = core_.slots;
   const std::uint32_t bucket = bucket_of(key);
   const auto guard = core_.policy.read_bucket(bucket);
   for (std::uint32_t restarts = 0; restarts <= kRestartsMax; ++restarts) {
-    // [MO-3] acquire, here and at `next` below, pairs with the release stores of insert() and
+    // [MO-3] acquire, here and at `next` below, pairs with the release stores of publish() and
     // unlink_held(): who finds an index sees the dentry behind it as it was published.
     std::uint32_t index = slots.bucket(bucket).load(std::memory_order_acquire);
     for (std::uint32_t step = 0; (index & kEndOfChain) == 0; ++step) {

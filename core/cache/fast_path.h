@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // FastPath: lookup, getattr and readlink of what is cached. No system call, no allocation, no wait;
-// under the lockless policy no lock and, but for LOOKUP's count, no store to shared memory.
+// under the lockless policy no lock and, but for LOOKUP's count and the clock's mark, which is set once,
+// no store to shared memory.
 //
 // Every function ends in one of the outcomes below. Answers (kHit, kNegative) were true, as a
 // whole, at one instant between the call and the return: everything read was sampled before, and
 // validated after, the last field was copied. All other outcomes say why the locked path must be
 // taken, and nothing about the name or the inode.
 //
-// A try that finds that something changed under it is repeated once. Nothing ever spins.
+// A getattr or lookup that finds that something changed under it is repeated once. Nothing spins.
 #pragma once
 
 #include "core/cache/dentry_table.h"
@@ -177,8 +178,8 @@ class FastPath {
   // The child's aseq covers what its nseq would say of it (L3), and the dentry keeps the child's
   // slot (L2), so the child's generation is the one that belongs to the name.
   // `taken_back`: the inode whose count was raised although this is no hit, and lowered again.
-  [[gnu::always_inline]] Outcome lookup_once(NodeId dir, const NameKey& key, Count count, Entry& entry,
-                      std::uint32_t& taken_back) noexcept {
+  [[gnu::always_inline]] Outcome lookup_once(NodeId dir, const NameKey& key, Count count,
+                                             Entry& entry, std::uint32_t& taken_back) noexcept {
     const InodePub& parent = core_.slots.inode(dir.index());
     const Stamp parent_stamp = parent.nseq.sample();
     if (!stamp_is_stable(parent_stamp)) return Outcome::kInodeBusy;
@@ -206,8 +207,9 @@ class FastPath {
     return Outcome::kNegative;
   }
 
-  [[gnu::always_inline]] Outcome finish_hit(const InodePub& parent, Stamp parent_stamp, const DentrySeen& seen,
-                     Count count, Entry& entry, std::uint32_t& taken_back) noexcept {
+  [[gnu::always_inline]] Outcome finish_hit(const InodePub& parent, Stamp parent_stamp,
+                                            const DentrySeen& seen, Count count, Entry& entry,
+                                            std::uint32_t& taken_back) noexcept {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const InodePub& pub = core_.slots.inode(seen.child);
     InodePriv& priv = core_.slots.inode_priv(seen.child);

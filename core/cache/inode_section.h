@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The only way to change an inode: under its lock, inside a write section.
+// The way to change an inode's attributes: under its lock, inside a write section. (Outside of one, under
+// the lock all the same: the link's target, once in a life; acl_until; a dying inode's generation.)
 //
 // InodeGuard is the proof that the inode lock is held, InodeSection the proof that the counts are
 // odd; every setter is a member of InodeSection, so neither can be forgotten.
@@ -81,6 +82,9 @@ class [[nodiscard]] InodeSection {
   InodeSection(const InodeLock& lock, Fields fields) noexcept : lock_(lock), fields_(fields) {
     if (lock.priv().stat_users++ == 0) lock.pub().aseq.begin();
     if (fields == Fields::kWalk && lock.priv().walk_users++ == 0) lock.pub().nseq.begin();
+    // [MO-2] release fence, pairs with validation_fence(), where another thread made the count odd:
+    // that thread's fence does not order our stores.
+    std::atomic_thread_fence(std::memory_order_release);
   }
   ~InodeSection() { lock_.close(fields_); }
   InodeSection(const InodeSection&) = delete;
@@ -122,6 +126,9 @@ class [[nodiscard]] InodeBirth {
   // REQUIRES: the caller got the slot from Slots::reuse_inode or carve_inode.
   explicit InodeBirth(const InodeLock& lock) noexcept : pub_(lock.pub()), priv_(lock.priv()) {
     EVENFS_ASSERT(priv_.state == SlotState::kFree);
+    // [MO-2] release fence, pairs with validation_fence(): the counts were made odd by whoever
+    // ended the life before.
+    std::atomic_thread_fence(std::memory_order_release);
   }
   // Makes the inode live. `trusted`: the attributes may be served until `until`; otherwise they
   // are there, but not served.

@@ -27,7 +27,7 @@ class InodeTable {
   explicit InodeTable(Core<Policy>& core) : core_(core) {}
 
   using Ticket = std::uint64_t;
-  // Taken before the store is asked. relaxed: an older number only makes adopt() more careful.
+  // Taken before the store is asked. relaxed: an older number only makes enter() more careful.
   Ticket ticket() const noexcept { return removals_.load(std::memory_order_relaxed); }
 
   // The inode of `identity` with `refs` added, or 0.
@@ -72,6 +72,7 @@ class InodeTable {
     const auto inode = core_.lock_inode(index);
     InodePriv& priv = inode.priv();
     // acquire, pairs with the releases that drop references: their users are done.
+    priv.queue_next = 0;
     if (priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()) {
       priv.state = SlotState::kLive;
       inode.close(Fields::kWalk);

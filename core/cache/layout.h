@@ -4,7 +4,7 @@
 //
 // States of an inode slot (InodePriv::state)
 //
-//           InodeTable::adopt                Reclaimer, no name and no reference left
+//           InodeTable::enter                Reclaimer, no name and no reference left
 //     Free -------------------> Live ----------------------------------> Dying
 //      ^                          ^                                       |  |
 //      |                          |  referenced again meanwhile           |  |
@@ -23,7 +23,7 @@
 //       reclaimed. So `child` needs no generation.
 //   L3  aseq is odd while nseq is odd because of a change: who changes what a walk needs changes
 //       what stat reports.
-//   L4  In a Free or Dying inode both counts are odd; they never go back (Seqcount S2).
+//   L4  In a Free or Dying inode all three counts are odd; they never go back (Seqcount S2).
 //   L5  Pub holds indices and values, never pointers, so that another process may read it.
 //
 // Who may touch what
@@ -33,16 +33,16 @@
 //             walk_until,         inode lock; 0 with nseq odd                  anyone, validate nseq
 //             acl_until
 //             line 1, 2           inode lock, aseq odd                         anyone, validate aseq
-//             generation          reclaimer: id stripe, both counts odd        anyone, validate either
+//             generation          reclaimer: id stripe, all counts odd         anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
 //             cseq                inode lock                                   anyone
 //   DentryPub until, next         bucket lock                                  anyone
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names inode lock                                   the same
-//             queue_next          inode lock and queue lock                    see ReclaimQueue
+//             queue_next          inode lock, queue lock to add                who took the list
 //             id_next             id stripe of the identity                    the same
-//             node                InodeTable::adopt, reclaimer                 who pins the inode
+//             node                InodeTable::enter, reclaimer                 who pins the inode
 //   DentryPriv hook               child's inode lock (live), limbo lock (dead) the same
 #pragma once
 
@@ -59,7 +59,8 @@
 namespace evenfs {
 
 template <class T>
-using Shared = std::atomic<T>;  // A field that lock-free readers load; always relaxed, see S4.
+using Shared = std::atomic<
+    T>;  // A field that lock-free readers load; relaxed, see S4, but for [MO-3] and [MO-5].
 
 static_assert(Shared<std::uint64_t>::is_always_lock_free &&
               Shared<std::uint32_t>::is_always_lock_free);

@@ -4,7 +4,7 @@
 // The count of references (InodePriv::refs) is raised without a lock by lock-free lookups, so
 // "it is zero" is not enough to free an inode. As with a percpu_ref that is killed and confirmed:
 //
-//   1. mark   under the inode lock: no name, no reference -> Dying, both counts odd. From now on
+//   1. mark   under the inode lock: no name, no reference -> Dying, all counts odd. From now on
 //             a lock-free lookup fails its validation and takes back what it added.
 //   2. wait   for a grace period: every lookup that saw it live has added or taken back.
 //   3. settle under id stripe and inode lock: still zero -> removed, generation + 1, slot free;
@@ -12,12 +12,10 @@
 //
 // Invariants
 //   R1  A slot is freed only when its reference count is zero, and can no longer be raised.
-//   R2  The generation changes while both counts are odd, so an id is checked inside the window.
+//   R2  The generation changes while all counts are odd, so an id is checked inside the window.
 //   R3  The store's node is released after the inode is unreachable, holding none of the cache's
 //       locks but, where a change had to make room for itself, that change's operation lock.
 #pragma once
-
-#include <vector>
 
 #include "core/cache/cells.h"
 #include "core/cache/inode_table.h"
@@ -36,20 +34,26 @@ class Reclaimer {
 
   // Reclaims what is queued; the number of inodes freed.
   std::size_t run(Worker& me) {
-    std::vector<std::uint32_t> doomed;
+    std::uint32_t doomed = 0;  // A list, like the queue: nothing here may fail halfway.
     core_.unused.take([&](std::uint32_t index) {
-      if (mark(index)) doomed.push_back(index);
+      if (mark(index, doomed)) doomed = index;
     });
-    if (doomed.empty()) return 0;
+    if (doomed == 0) return 0;
     core_.policy.synchronize();
     me.count(Counter::kReclaimBatch);
     std::size_t freed = 0;
-    for (const std::uint32_t index : doomed) freed += settle(me, index) ? 1 : 0;
+    while (doomed != 0) {
+      const std::uint32_t index = doomed;
+      // Nobody else touches it while the inode is dying.
+      doomed = core_.slots.inode_priv(index).queue_next;
+      freed += settle(me, index) ? 1 : 0;
+    }
     return freed;
   }
 
  private:
-  bool mark(std::uint32_t index) {
+  // `next`: what stands in the list of the doomed so far.
+  bool mark(std::uint32_t index, std::uint32_t next) {
     const auto inode = core_.lock_inode(index);
     InodePriv& priv = inode.priv();
     EVENFS_ASSERT(priv.state == SlotState::kLive);
@@ -58,6 +62,7 @@ class Reclaimer {
     if (priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()) return false;
     EVENFS_ASSERT(priv.stat_users == 0 && priv.content_users == 0);
     priv.state = SlotState::kDying;
+    priv.queue_next = next;
     inode.open(Fields::kWalk);
     inode.open_content();
     return true;

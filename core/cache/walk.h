@@ -243,16 +243,16 @@ Result<Entry> BasicCache<Policy>::walk(Worker& me, NodeId start, std::string_vie
 // The bits decide if there is no ACL; whether there is one is asked and remembered, like the bits.
 template <LockingPolicy Policy>
 Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cred) {
+  const InodePub& pub = core_.slots.inode(dir.id().index());
+  const Stamp before = pub.nseq.sample();
   const Result<Attr> attr = attr_of(me, dir);
   if (!attr) return attr.error();
   if (!S_ISDIR(attr->mode)) return Errno(ENOTDIR);
   const bool allowed = bits_allow_search(attr->mode, attr->uid, attr->gid, cred);
-  const InodePub& pub = core_.slots.inode(dir.id().index());
   if (!core_.store.caps().has_acls || cred.uid == 0 ||
       core_.fresh(pub.acl_until.load(std::memory_order_relaxed))) {
     return allowed ? Status() : Errno(EACCES);
   }
-  const Stamp before = pub.nseq.sample();
   const std::uint64_t until = core_.until();
   const Result<std::size_t> acl = core_.store.getxattr(dir.node(), "system.posix_acl_access", {});
   if (acl || (acl.error() != Errno(ENODATA) && acl.error() != Errno(EOPNOTSUPP))) {
@@ -262,10 +262,13 @@ Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cr
     const auto inode = core_.lock_inode(dir.id().index());
     // Nothing else changes, so this needs no section: who reads the old value asks, too.
     if (stamp_is_stable(before) && pub.nseq.same(before)) {
-      inode.pub().acl_until.store(until, std::memory_order_relaxed);
+      // [MO-2] release, as in Seqcount::begin(): who sees this sees the count that it goes with.
+      inode.pub().acl_until.store(until, std::memory_order_release);
+      return allowed ? Status() : Errno(EACCES);
     }
   }
-  return allowed ? Status() : Errno(EACCES);
+  // The bits may be of before a change, and the list of after it.
+  return core_.store.access(dir.node(), cred, X_OK);
 }
 
 template <LockingPolicy Policy>

@@ -38,6 +38,8 @@ class SlotPool {
     std::lock_guard lock(mutex_);
     const std::uint32_t index = high_water_.load(std::memory_order_relaxed);
     if (index >= capacity_) return std::nullopt;
+    // Room for all to come back, now that failing does no harm.
+    if (free_.capacity() <= index) free_.reserve(std::size_t{2} * index + 64);
     construct(index);
     // [MO-4] release, pairs with the acquire in high_water(): who passes the bound check sees
     // the slot constructed.
@@ -46,7 +48,7 @@ class SlotPool {
     return index;
   }
 
-  void give_back(std::uint32_t index) {
+  void give_back(std::uint32_t index) noexcept {
     std::lock_guard lock(mutex_);
     free_.push_back(index);
     used_.store(used_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);

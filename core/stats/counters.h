@@ -45,7 +45,7 @@ namespace evenfs {
   X(kFillLost, "fill.lost", "attributes not cached: the inode changed while the store was asked") \
   X(kDentryInserted, "dentry.inserted", "positive dentries cached") \
   X(kNegativeInserted, "dentry.negative_inserted", "negative dentries cached") \
-  X(kDentryLeaseLost, "dentry.lease_lost", "dentries not cached: the directory changed meanwhile") \
+  X(kDentryLeaseLost, "dentry.lease_lost", "dentries not cached: the directory changed, or it was there") \
   X(kDentryKilled, "dentry.killed", "dentries removed because their name changed") \
   X(kDentryEvicted, "dentry.evicted", "dentries removed to make room") \
   X(kInodeCreated, "inode.created", "inodes that got a slot") \

@@ -65,8 +65,14 @@ def seen(path):
     return stat.filemode(st.st_mode), st.st_nlink, st.st_uid, st.st_gid, size, st.st_rdev
 
 
+def below(top):
+    """Every path below a directory. (Path.rglob stumbles over links with long targets.)"""
+    for folder, directories, files in os.walk(top):
+        yield from (pathlib.Path(folder) / name for name in directories + files)
+
+
 def tree(top):
-    return sorted((str(p.relative_to(top)), seen(p)) for p in pathlib.Path(top).rglob("*"))
+    return sorted((str(p.relative_to(top)), seen(p)) for p in below(top))
 
 
 def write(path, text, mode="w"):

@@ -4,7 +4,7 @@
 // heard it yet. That gap is where a cache without leases goes wrong.
 //
 // A hook is called once and is forgotten before it runs, so it may use the cache itself.
-// release() is only counted: it may be called with a cache lock held.
+// release() is only counted: it may be called with a directory's operation lock held.
 #pragma once
 
 #include <atomic>

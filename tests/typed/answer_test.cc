@@ -78,6 +78,28 @@ TYPED_TEST(Answer, EveryFallbackHasItsCounter) {
   EXPECT_EQ(w.count(Counter::kFillPublished), 2U);
 }
 
+// The kernel sends CREATE for a name that was not there a moment ago, and then takes the file for the
+// caller's own. What others have made meanwhile must not be opened for somebody who may not.
+TYPED_TEST(Answer, CreateOpensWhatIsThereOnlyForThoseWhoMay) {
+  CacheOptions options = small_cache();
+  options.ttl_ticks = 1000;
+  World<TypeParam> w(options);
+  EXPECT_EQ(w.peek_error(kRoot, "x"), ENOENT);
+  w.behind_file("x", 0600);
+  const Cred other{.uid = 11, .gid = 21};
+  for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC}) {
+    EXPECT_EQ(code(w.cache->create(*w.me, kRoot, name_of("x"), 0644, flags | O_CREAT, other)),
+              EACCES);
+  }
+  EXPECT_EQ(w.store.calls("open"), 0U);
+  EXPECT_EQ(w.store.calls("setattr"), 0U);
+  auto opened =
+      w.cache->create(*w.me, kRoot, name_of("x"), 0644, O_RDWR | O_CREAT | O_TRUNC, kSuper);
+  ASSERT_TRUE(opened.ok());
+  EXPECT_EQ(w.cache->stats().kernel_lookups, 1U);
+  w.forget(opened->entry.id);
+}
+
 TYPED_TEST(Answer, HardLinksShareOneInode) {
   World<TypeParam> w;
   const Entry dir = w.mkdir(kRoot, "d");

@@ -9,6 +9,12 @@ if ! command -v clang-format >/dev/null; then
   echo "SKIPPED: clang-format is not installed"
   exit 77
 fi
+# Each version formats a little differently; this is the one of Debian 12.
+version=$(clang-format --version | sed 's/.*version \([0-9]*\).*/\1/')
+if [ "$version" != 14 ]; then
+  echo "SKIPPED: clang-format is version $version, the sources follow 14"
+  exit 77
+fi
 mapfile -t files < <(find core fusefs tests tools \( -name '*.cc' -o -name '*.h' \) | sort)
 [ ${#files[@]} -gt 0 ] || { echo "no C++ files found"; exit 1; }
 
