@@ -66,9 +66,13 @@ def seen(path):
 
 
 def below(top):
-    """Every path below a directory. (Path.rglob stumbles over links with long targets.)"""
-    for folder, directories, files in os.walk(top):
-        yield from (pathlib.Path(folder) / name for name in directories + files)
+    """Every path below a directory. Never follows a link: that would move the link's access time,
+    and Path.rglob stumbles over links with long targets."""
+    with os.scandir(top) as entries:
+        for entry in entries:
+            yield pathlib.Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from below(entry.path)
 
 
 def tree(top):
