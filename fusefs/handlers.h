@@ -21,6 +21,7 @@ void add_namespace_handlers(fuse_lowlevel_ops& ops);  // mknod, mkdir, unlink, r
 void add_dir_handlers(fuse_lowlevel_ops& ops);        // opendir, readdir, readdirplus, ...
 void add_io_handlers(fuse_lowlevel_ops& ops);         // open, create, read, write, ...
 void add_xattr_handlers(fuse_lowlevel_ops& ops);      // getxattr, ... and evenfs.stats
+void add_ioctl_handlers(fuse_lowlevel_ops& ops);      // ioctl: what chattr(1) shows and sets
 
 inline fuse_lowlevel_ops make_handlers() {
   fuse_lowlevel_ops ops{};
@@ -30,6 +31,7 @@ inline fuse_lowlevel_ops make_handlers() {
   add_dir_handlers(ops);
   add_io_handlers(ops);
   add_xattr_handlers(ops);
+  add_ioctl_handlers(ops);
   return ops;
 }
 

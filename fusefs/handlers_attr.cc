@@ -6,6 +6,7 @@
 
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
+#include "fusefs/set_group_id.h"
 
 namespace evenfs {
 namespace {
@@ -50,7 +51,13 @@ SetAttr to_change(const struct stat& attr, int to_set) {
 }
 
 void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
-  const SetAttr change = to_change(*attr, to_set);
+  SetAttr change = to_change(*attr, to_set);
+  if (change.size) {
+    const Result<bool> dropped = drop_set_group_id(r, NodeId(ino), file_of(fi));
+    if (!dropped) return r.reply.error(by_id(dropped.error()));
+    // The mode that comes with a size is the old one without set-user-id.
+    if (*dropped && change.mode) *change.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  }
   const Result<Attr> now = r.fs.cache.setattr(r.me, NodeId(ino), change, file_of(fi));
   now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));
 }

@@ -6,6 +6,7 @@
 
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
+#include "fusefs/set_group_id.h"
 
 namespace evenfs {
 namespace {
@@ -37,7 +38,13 @@ void set_open_reply(fuse_file_info& fi, std::uint64_t number) {
 void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id(ino);
   auto open = std::make_unique<OpenFile>();
-  Result<std::unique_ptr<File>> file = r.fs.cache.open(r.me, id, backing_flags(fi->flags));
+  const int flags = backing_flags(fi->flags);
+  Result<std::unique_ptr<File>> file = r.fs.cache.open(r.me, id, flags);
+  if (!file && file.error() == Errno(EPERM) && (fi->flags & O_APPEND) != 0) {
+    // A file that may only be appended to (chattr +a) is opened in no other way.
+    file = r.fs.cache.open(r.me, id, flags | O_APPEND);
+    open->append_only = true;
+  }
   if (!file) return r.reply.error(by_id(file.error()));
   open->id = id;
   open->file = std::move(*file);
@@ -66,16 +73,21 @@ void create(Request& r, fuse_ino_t parent, const char* name, mode_t mode, fuse_f
   // Allocated first: once the file is made, nothing may fail for want of memory.
   auto open = std::make_unique<OpenFile>();
   const int flags = backing_flags(fi->flags) | (fi->flags & O_EXCL);
-  reply_created(r, std::move(open),
-                r.fs.cache.create(r.me, NodeId(parent), *ref, mode, flags, r.cred()), *fi);
+  const auto make = [&](const Cred& cred) {
+    return r.fs.cache.create(r.me, NodeId(parent), *ref, mode, flags, cred);
+  };
+  // Groups matter only if somebody else has made the file meanwhile; to know them is expensive.
+  Result<Opened> made = make(r.maker());
+  if (!made && made.error() == Errno(EACCES)) made = make(r.cred());
+  reply_created(r, std::move(open), std::move(made), *fi);
 }
 
 void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
   auto open = std::make_unique<OpenFile>();
   // O_EXCL means here that no name may ever be given to the file.
   const int flags = (backing_flags(fi->flags) & ~O_TMPFILE) | (fi->flags & O_EXCL);
-  reply_created(r, std::move(open), r.fs.cache.tmpfile(r.me, NodeId(parent), mode, flags, r.cred()),
-                *fi);
+  reply_created(r, std::move(open),
+                r.fs.cache.tmpfile(r.me, NodeId(parent), mode, flags, r.maker()), *fi);
 }
 
 // Into the thread's own buffer: one read and one write, where handing the descriptor to libfuse
@@ -92,14 +104,19 @@ void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_
 }
 
 // A write changes size and times. It does not change the mode: while HANDLE_KILLPRIV is off, the
-// kernel clears set-id bits by a SETATTR of its own before it sends the write.
+// kernel clears set-id bits by a SETATTR of its own before it sends the write, but for one case.
 void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t offset,
            fuse_file_info* fi) {
+  const OpenFile& open = file_at(fi);
+  // Pages that were written through a mapping have a place, which appending would not give them.
+  if (open.append_only && fi->writepage != 0) return r.reply.error(Errno(EPERM));
   const Result<std::size_t> put = [&]() -> Result<std::size_t> {
+    const Result<bool> ready = drop_set_group_id(r, NodeId(ino), open.file.get());
+    if (!ready) return ready.error();
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
     if (!change) return change.error();
-    return file_at(fi).file->write(std::as_bytes(std::span(data, size)),
-                                   static_cast<std::uint64_t>(offset));
+    return open.file->write(std::as_bytes(std::span(data, size)),
+                            static_cast<std::uint64_t>(offset));
   }();
   put ? r.reply.written(*put) : r.reply.error(put.error());
 }
@@ -107,6 +124,8 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
 void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info* fi) {
   const Status status = [&]() -> Status {
+    const Result<bool> ready = drop_set_group_id(r, NodeId(ino), file_at(fi).file.get());
+    if (!ready) return ready.error();
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->fallocate(mode, static_cast<std::uint64_t>(offset),
@@ -120,6 +139,8 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
+    const Result<bool> ready = drop_set_group_id(r, NodeId(to_ino), file_at(to_fi).file.get());
+    if (!ready) return ready.error();
     const AtimeSection atime(r, NodeId(ino));
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(to_ino), Fields::kStat);
     if (!change) return change.error();
@@ -150,14 +171,6 @@ void release(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
   r.reply.ok();
 }
 
-// What a file system without requests of its own answers. Cloning and file flags are the
-// source's business, and it is not the source's file that the program has open.
-void ioctl(Request& r, fuse_ino_t /*ino*/, unsigned /*command*/, void* /*argument*/,
-           fuse_file_info* /*fi*/, unsigned /*flags*/, const void* /*in*/, std::size_t /*in_size*/,
-           std::size_t /*out_size*/) {
-  r.reply.error(Errno(ENOTTY));
-}
-
 }  // namespace
 
 void add_io_handlers(fuse_lowlevel_ops& ops) {
@@ -172,7 +185,6 @@ void add_io_handlers(fuse_lowlevel_ops& ops) {
   ops.flush = op<flush>;
   ops.fsync = op<fsync>;
   ops.release = op<release>;
-  ops.ioctl = op<ioctl>;
 }
 
 }  // namespace evenfs

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Names: making, linking, renaming and removing them. The permission was checked by the kernel
-// (default_permissions), and it has applied the umask to modes.
+// (default_permissions).
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
 
@@ -18,19 +18,19 @@ std::optional<NameRef> checked(Request& r, const char* name) {
 void mknod(Request& r, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mknod(r.me, NodeId(parent), *ref, mode, rdev, r.cred()));
+  r.reply_entry(r.fs.cache.mknod(r.me, NodeId(parent), *ref, mode, rdev, r.maker()));
 }
 
 void mkdir(Request& r, fuse_ino_t parent, const char* name, mode_t mode) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mkdir(r.me, NodeId(parent), *ref, mode, r.cred()));
+  r.reply_entry(r.fs.cache.mkdir(r.me, NodeId(parent), *ref, mode, r.maker()));
 }
 
 void symlink(Request& r, const char* target, fuse_ino_t parent, const char* name) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.symlink(r.me, NodeId(parent), *ref, target, r.cred()));
+  r.reply_entry(r.fs.cache.symlink(r.me, NodeId(parent), *ref, target, r.maker()));
 }
 
 void link(Request& r, fuse_ino_t ino, fuse_ino_t new_parent, const char* new_name) {

@@ -2,10 +2,13 @@
 // Extended attributes: the source's, and one of our own on the root that is read but not listed.
 #include <sys/xattr.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string_view>
 
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
+#include "fusefs/set_group_id.h"
 #include "fusefs/stats_json.h"
 
 namespace evenfs {
@@ -13,6 +16,7 @@ namespace {
 
 // The largest value that Linux lets through, in bytes. Some file systems store less.
 constexpr std::size_t kValueMax = 65536;
+constexpr std::size_t kListMax = 65536;  // Likewise, of a list of names.
 
 // The statistics may grow by some digits between the question for the size and the one for the
 // value.
@@ -46,12 +50,32 @@ void getxattr(Request& r, fuse_ino_t ino, const char* name, std::size_t size) {
   });
 }
 
+// Takes out of a list of names, each with a NUL behind it, those that only a superuser may know of: the
+// source has shown them to us, who are one. Returns what is left of its length.
+std::size_t hide_trusted(std::span<char> list) {
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::string_view name(list.data() + at);
+    if (!name.starts_with("trusted.")) {
+      std::memmove(list.data() + kept, name.data(), name.size() + 1);
+      kept += name.size() + 1;
+    }
+    at += name.size() + 1;
+  }
+  return kept;
+}
+
 void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
   const Result<Cache::Pin> pin = r.fs.cache.pin(NodeId(ino));
   if (!pin) return r.reply.error(pin.error());
-  reply_value(r, size, [&](std::span<std::byte> into) {
-    return r.fs.store.listxattr(pin->node(), {reinterpret_cast<char*>(into.data()), into.size()});
-  });
+  const std::span<std::byte> room = r.thread.buffer(kListMax);
+  const std::span<char> list(reinterpret_cast<char*>(room.data()), room.size());
+  const Result<std::size_t> got = r.fs.store.listxattr(pin->node(), list);
+  if (!got) return r.reply.error(by_id(got.error()));
+  const std::size_t length = r.maker().uid == 0 ? *got : hide_trusted(list.first(*got));
+  if (size == 0) return r.reply.xattr_size(length);
+  if (size < length) return r.reply.error(Errno(ERANGE));
+  r.reply.bytes(room.first(length));
 }
 
 // An ACL decides who may pass a directory, and setting one may change the mode; any other
@@ -66,7 +90,10 @@ void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, s
   const Status status = [&]() -> Status {
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), fields_of(name));
     if (!change) return change.error();
-    return r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
+    const Status set =
+        r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
+    if (!set || std::string_view(name) != "system.posix_acl_access") return set;
+    return drop_set_group_id_after_acl(r, change->node());
   }();
   r.reply.status(by_id(status));
 }

@@ -25,6 +25,7 @@ using OpenHook = boost::intrusive::list_member_hook<>;
 struct OpenFile {
   NodeId id;
   std::unique_ptr<File> file;
+  bool append_only = false;  // Every write goes to the end, whatever its offset.
   OpenHook hook;
 };
 

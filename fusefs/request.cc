@@ -58,12 +58,16 @@ struct statx to_statx(const Attr& attr) noexcept {
   return stx;
 }
 
-Cred Request::cred() {
+Cred Request::maker() const noexcept {
   const fuse_ctx& context = *fuse_req_ctx(req);
-  Cred cred{context.uid, context.gid, context.umask, {}};
+  return {context.uid, context.gid, context.umask, {}};
+}
+
+Cred Request::cred() {
+  Cred cred = maker();
   if (cred.uid == 0) return cred;  // Root needs no group to be allowed anything.
-  // Reads a file under /proc, so it is done for new objects only and never for a lookup. A caller
-  // who has died meanwhile, or who lives in a namespace that we cannot see, has no groups.
+  // Reads a file under /proc, of the very thread that asked: it may have ids of its own. A caller who
+  // has died meanwhile, or who lives in a namespace that we cannot see, has no groups.
   std::vector<std::uint32_t>& groups = thread.groups;
   if (groups.empty()) groups.resize(64);
   int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());

@@ -29,7 +29,7 @@ class DaemonStats;
 // How the source's file system keeps access times.
 enum class AtimeRule { kNever, kRelative, kAlways };
 
-// What the handlers share. Constant after construction but for the tables, which have their own
+// What the handlers share. Constant once the threads run, but for the tables, which have their own
 // locks.
 struct Daemon {
   Cache& cache;
@@ -41,6 +41,7 @@ struct Daemon {
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;
+  fuse_session* session = nullptr;
 };
 
 // What one thread owns. Handlers find it by one thread-local pointer.
@@ -102,6 +103,9 @@ class Reply {
     struct statx stx = to_statx(attr);
     fuse_reply_statx(take(), 0, &stx, timeout_s);
   }
+  void ioctl(std::span<const std::byte> out) {
+    fuse_reply_ioctl(take(), 0, out.data(), out.size());
+  }
   void link_target(const char* target) { fuse_reply_readlink(take(), target); }
   bool bytes(std::span<const std::byte> bytes) {
     return fuse_reply_buf(take(), reinterpret_cast<const char*>(bytes.data()), bytes.size()) == 0;
@@ -127,7 +131,9 @@ struct Request {
         me(thread.worker),
         reply(raw) {}
 
-  // Who asks, with supplementary groups where they can matter. Valid until the next call.
+  // Who asks, without supplementary groups: enough for making something.
+  Cred maker() const noexcept;
+  // The same with groups, for who asks what he may. Valid until the next call.
   Cred cred();
 
   fuse_entry_param entry_param(const Entry& entry) const noexcept;
@@ -135,6 +141,13 @@ struct Request {
   void reply_entry(const Entry& entry);
   void reply_entry(const Result<Entry>& entry) {
     entry ? reply_entry(*entry) : reply.error(entry.error());
+  }
+
+  // Makes the kernel ask for the attributes of `id` before it uses them again: for a request that has
+  // changed more than the kernel expects of it. Attributes only: that takes no lock of the kernel's
+  // which the request could hold, as invalidating pages would.
+  void outdate_in_kernel(NodeId id) noexcept {
+    fuse_lowlevel_notify_inval_inode(fs.session, id.raw(), -1, 0);
   }
 
   fuse_req_t req;  // For reading its context only; `reply` answers it.

@@ -2,12 +2,15 @@
 #include "fusefs/session.h"
 
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstring>
 
@@ -33,6 +36,16 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Quotas and the blocks that a file system keeps in reserve are limits for those who write through the
+// mount, whoever answers them. Threads inherit this.
+void drop_resource_privilege() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) return;
+  sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
+  ::syscall(SYS_capset, &header, sets.data());
 }
 
 CacheOptions cache_options(const Options& options) {
@@ -75,14 +88,15 @@ void init(void* /*userdata*/, fuse_conn_info* conn) {
            FUSE_CAP_ASYNC_READ,
            FUSE_CAP_AUTO_INVAL_DATA,  // Pages go when size or mtime changed behind them.
            FUSE_CAP_EXPORT_SUPPORT,   // Numbers are never used again, so NFS can keep them.
+           FUSE_CAP_POSIX_ACL,        // The kernel checks permission by the source's ACLs;
+           FUSE_CAP_DONT_MASK,        // a default ACL decides whether the umask applies.
        }) {
     fuse_set_feature_flag(conn, capability);
   }
   // Off: the kernel clears set-id bits by a SETATTR before it sends a write or opens with O_TRUNC;
-  // every backing store can do that. ACLs: permission is checked by mode bits.
+  // every backing store can do that.
   fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV |
-                                    FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_POSIX_ACL |
-                                    FUSE_CAP_WRITEBACK_CACHE);
+                                    FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_WRITEBACK_CACHE);
 }
 
 std::string mounted_line(const Options& options) {
@@ -123,6 +137,7 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
   const std::unique_ptr<FuseMount> mount =
       FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
+  daemon.session = mount->session();
 
   const Ticker ticker(cache, registry);
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
@@ -152,7 +167,7 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
 int run_session(const Options& options, Launcher& launcher) {
   const EndSignals signals;
   raise_descriptor_limit();
-  ::umask(0);  // Modes arrive with the caller's umask applied.
+  drop_resource_privilege();
   LocalStore::Options store_options;
   store_options.switch_cred = ::geteuid() == 0;
   Result<std::unique_ptr<LocalStore>> store = LocalStore::open(options.source, store_options);

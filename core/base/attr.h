@@ -46,7 +46,7 @@ struct Identity {
 struct Cred {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::uint32_t umask = 0;  // Already applied to modes by the kernel unless said otherwise.
+  std::uint32_t umask = 0;  // Applied by the store to what it makes, unless an ACL takes its place.
   std::span<const std::uint32_t> groups{};
 };
 

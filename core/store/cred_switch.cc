@@ -3,7 +3,9 @@
 
 #include <grp.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +33,12 @@ void keep_capabilities() noexcept {
   }
 }
 
+// Whether this thread's umask is its own. Asked for once per thread.
+bool has_own_umask() noexcept {
+  static thread_local const bool own = ::unshare(CLONE_FS) == 0;
+  return own;
+}
+
 }  // namespace
 
 CredSwitch::CredSwitch(bool enabled, const Cred& cred) noexcept {
@@ -54,6 +62,18 @@ bool CredSwitch::works() noexcept {
   Cred nobody;
   nobody.uid = nobody.gid = 65534;
   return ::geteuid() == 0 && CredSwitch(true, nobody).status().ok();
+}
+
+UmaskSwitch::UmaskSwitch(const Cred& cred) noexcept : switched_(has_own_umask()) {
+  if (switched_) {
+    old_ = ::umask(cred.umask);
+  } else {
+    taken_ = cred.umask;
+  }
+}
+
+UmaskSwitch::~UmaskSwitch() {
+  if (switched_) ::umask(old_);
 }
 
 CredCheck::CredCheck(const Cred& cred) {

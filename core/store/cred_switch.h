@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Acting as the caller of a request, for one system call of one thread.
 //
-// Both guards change the calling thread alone (raw system calls: the C library's setters change
+// The guards change the calling thread alone (raw system calls: the C library's setters change
 // all threads) and restore it always. They must not be nested. A side effect of the kernel's: a
 // process that ever changed its fsuid is no longer dumpable (no core file, no ptrace by its user).
 #pragma once
@@ -39,6 +39,27 @@ class [[nodiscard]] CredSwitch {
   bool uid_changed_ = false;
   std::uint32_t old_gid_ = 0;
   std::uint32_t old_uid_ = 0;
+};
+
+// Lets new objects be made with the caller's umask. It is the backing system that applies it, since it
+// alone knows whether a default ACL of the directory takes its place. The umask belongs to a thread's
+// file system context (umask, working directory, root), which threads share: the first use on a
+// thread gives it one of its own (unshare(CLONE_FS)).
+class [[nodiscard]] UmaskSwitch {
+ public:
+  explicit UmaskSwitch(const Cred& cred) noexcept;
+  ~UmaskSwitch();
+  UmaskSwitch(const UmaskSwitch&) = delete;
+  UmaskSwitch& operator=(const UmaskSwitch&) = delete;
+
+  // The mode to make the object with. Where the thread could not get a context of its own, the umask
+  // is taken off here, and default ACLs come short.
+  std::uint32_t permissions(std::uint32_t mode) const noexcept { return mode & 07777U & ~taken_; }
+
+ private:
+  bool switched_ = false;
+  std::uint32_t taken_ = 0;
+  std::uint32_t old_ = 0;
 };
 
 // Takes on the caller's ids, groups and lack of capabilities, so that the kernel decides what the

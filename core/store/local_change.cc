@@ -41,7 +41,9 @@ Result<Found> LocalStore::mknod(const Node& dir, NameRef name, std::uint32_t mod
   {
     const CredSwitch as_caller(caps_.switches_cred, cred);
     if (!as_caller.status()) return as_caller.status().error();
-    if (::mknodat((*fd)->get(), CName(name).get(), mode, rdev) != 0) return Errno::last();
+    const UmaskSwitch umask(cred);
+    const std::uint32_t type_and_mode = (mode & S_IFMT) | umask.permissions(mode);
+    if (::mknodat((*fd)->get(), CName(name).get(), type_and_mode, rdev) != 0) return Errno::last();
   }
   return made(*fd, dir, name, mode & S_IFMT);
 }
@@ -54,7 +56,9 @@ Result<Found> LocalStore::mkdir(const Node& dir, NameRef name, std::uint32_t mod
   {
     const CredSwitch as_caller(caps_.switches_cred, cred);
     if (!as_caller.status()) return as_caller.status().error();
-    if (::mkdirat((*fd)->get(), CName(name).get(), mode & 07777U) != 0) return Errno::last();
+    const UmaskSwitch umask(cred);
+    const std::uint32_t permissions = umask.permissions(mode);
+    if (::mkdirat((*fd)->get(), CName(name).get(), permissions) != 0) return Errno::last();
   }
   return made(*fd, dir, name, S_IFDIR);
 }

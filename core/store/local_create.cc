@@ -65,7 +65,8 @@ Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t 
       Result<UniqueFd> fd = with_room([&]() -> Result<UniqueFd> {
         const CredSwitch as_caller(caps_.switches_cred, cred);
         if (!as_caller.status()) return as_caller.status().error();
-        return local::open_beneath((*parent)->get(), path.get(), how, mode & 07777U);
+        const UmaskSwitch umask(cred);
+        return local::open_beneath((*parent)->get(), path.get(), how, umask.permissions(mode));
       });
       if (fd) {
         const Result<Found> object = found(*fd, dir, name.view());
@@ -110,7 +111,8 @@ Result<Created> LocalStore::tmpfile(const Node& dir, std::uint32_t mode, int fla
   Result<UniqueFd> fd = with_room([&]() -> Result<UniqueFd> {
     const CredSwitch as_caller(caps_.switches_cred, cred);
     if (!as_caller.status()) return as_caller.status().error();
-    return local::open_beneath((*parent)->get(), ".", how, mode & 07777U);
+    const UmaskSwitch umask(cred);
+    return local::open_beneath((*parent)->get(), ".", how, umask.permissions(mode));
   });
   if (!fd) return fd.error();
   // What has no name may have to be pinned, which must not count as the file being open.

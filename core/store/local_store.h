@@ -16,7 +16,7 @@
 // two or three for each call that is being made. When the process has none left, the cache is
 // emptied and the call tried once more. All are close-on-exec.
 //
-// The process's umask applies to what is made here: whoever owns the process clears it.
+// Threads that make objects get a umask of their own (UmaskSwitch).
 //
 // Limits: an object that was unlinked and is not open is ESTALE by its handle. Extended
 // attributes and changes of mode need /proc. Renames through another path while a NamedNode is

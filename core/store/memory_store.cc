@@ -111,7 +111,7 @@ MemoryInode& MemoryStore::new_inode(const MemoryInode& dir, std::uint32_t mode, 
     free_numbers_.pop_back();
   }
   attr.dev = options_.dev;
-  attr.mode = mode;
+  attr.mode = S_ISLNK(mode) ? mode : mode & ~(cred.umask & 0777U);
   attr.uid = cred.uid;
   attr.gid = cred.gid;
   if ((dir.attr.mode & S_ISGID) != 0) {

@@ -132,6 +132,8 @@ class Store {
   virtual Status access(const Node& node, const Cred& cred, int mask) = 0;
   virtual Result<std::string> readlink(const Node& node) = 0;
 
+  // `mode` is what the caller asked for; the store applies the umask of `cred`, or a default ACL of the
+  // directory in its place. So for mkdir, create and tmpfile.
   virtual Result<Found> mknod(const Node& dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
                               const Cred& cred) = 0;
   virtual Result<Found> mkdir(const Node& dir, NameRef name, std::uint32_t mode,

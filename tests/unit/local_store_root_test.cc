@@ -28,11 +28,26 @@ constexpr std::uint32_t kGroup = 1000;
 std::uint32_t fs_uid() { return static_cast<std::uint32_t>(::syscall(SYS_setfsuid, -1)); }
 std::uint32_t fs_gid() { return static_cast<std::uint32_t>(::syscall(SYS_setfsgid, -1)); }
 
+// An access control list as the kernel's interface has it (version 2): the owner may `owner`, kUser may
+// `user`, everybody else nothing.
+auto acl(std::uint16_t owner, std::uint16_t user) {
+  struct Entry {
+    std::uint16_t tag, perm;
+    std::uint32_t id;
+  };
+  const Entry entries[] = {
+      {1, owner, ~0U}, {2, user, kUser}, {4, 0, ~0U}, {16, user, ~0U}, {32, 0, ~0U}};
+  std::array<std::byte, 4 + sizeof(entries)> list{};
+  list[0] = std::byte{2};
+  std::memcpy(list.data() + 4, entries, sizeof(entries));
+  return list;
+}
+
 class LocalStoreAsRoot : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs a superuser";
-    old_umask_ = ::umask(0);
+    old_umask_ = ::umask(0077);  // Ours must not matter.
     open();
     caller_.uid = kUser;
     caller_.gid = kGroup;
@@ -157,15 +172,7 @@ TEST_P(LocalStoreAsRoot, AccessHonoursAccessControlLists) {
   change.mode = 0600;
   ASSERT_TRUE(store_->setattr(file.node(), change, nullptr).ok());
   EXPECT_EQ(code(store_->access(file.node(), caller_, R_OK)), EACCES);
-  // Version 2; user::rw-, user:1000:r--, group::---, mask::r--, other::---.
-  struct Entry {
-    std::uint16_t tag, perm;
-    std::uint32_t id;
-  };
-  const Entry entries[] = {{1, 6, ~0U}, {2, 4, kUser}, {4, 0, ~0U}, {16, 4, ~0U}, {32, 0, ~0U}};
-  std::array<std::byte, 4 + sizeof(entries)> list{};
-  list[0] = std::byte{2};
-  std::memcpy(list.data() + 4, entries, sizeof(entries));
+  const auto list = acl(06, 04);
   const Status set = store_->setxattr(file.node(), "system.posix_acl_access", list, 0);
   if (code(set) == EOPNOTSUPP) GTEST_SKIP() << "no access control lists here";
   ASSERT_EQ(code(set), 0);
@@ -175,6 +182,31 @@ TEST_P(LocalStoreAsRoot, AccessHonoursAccessControlLists) {
   EXPECT_EQ(fs_uid(), ::geteuid());
   const Held made = create(user_->root, "g", 0600);  // The capabilities are back, too.
   EXPECT_EQ(made.attr().uid, kUser);
+}
+
+TEST_P(LocalStoreAsRoot, ADefaultListTakesThePlaceOfTheUmask) {
+  caller_.umask = 0077;
+  EXPECT_EQ(create(user_->root, "masked", 0666).attr().mode & 07777U, 0600U);
+  const Status set =
+      store_->setxattr(user_->root.node(), "system.posix_acl_default", acl(07, 07), 0);
+  if (code(set) == EOPNOTSUPP) GTEST_SKIP() << "no access control lists here";
+  ASSERT_EQ(code(set), 0);
+  EXPECT_EQ(create(user_->root, "f", 0666).attr().mode & 07777U, 0660U);
+  const Node& root = user_->root.node();
+  const Held dir = user_->take(store_->mkdir(root, name_of("d"), 0777, caller_));
+  EXPECT_EQ(dir.attr().mode & 07777U, 0770U);
+  const Held fifo = user_->take(store_->mknod(root, name_of("p"), S_IFIFO | 0622, 0, caller_));
+  EXPECT_EQ(fifo.attr().mode & 07777U, 0620U);
+}
+
+TEST_P(LocalStoreAsRoot, TheUmaskIsOneThreadsOwn) {
+  ::umask(0027);
+  caller_.umask = 0;
+  std::thread([this] {
+    EXPECT_EQ(create(user_->root, "f", 0666).attr().mode & 07777U, 0666U);
+    EXPECT_EQ(::umask(0), 0027U);  // What the thread had before is back.
+  }).join();
+  EXPECT_EQ(::umask(0), 0027U);
 }
 
 TEST_P(LocalStoreAsRoot, AttributesOfASymbolicLinkAreNotThoseOfItsTarget) {

@@ -75,6 +75,25 @@ TYPED_TEST(StoreContract, CreateWithoutExclOpensWhatIsThere) {
   EXPECT_EQ(user.attr(held).size, 0U);
 }
 
+TYPED_TEST(StoreContract, TheCallersUmaskIsTakenOff) {
+  auto& user = this->user_;
+  Cred cred = user.cred;
+  cred.umask = 0027;
+  const Node& root = this->root();
+  EXPECT_EQ(user.take(this->store_.mkdir(root, name_of("d"), 0777, cred)).attr().mode,
+            S_IFDIR | 0750U);
+  EXPECT_EQ(user.take(this->store_.mknod(root, name_of("p"), S_IFIFO | 0666, 0, cred)).attr().mode,
+            S_IFIFO | 0640U);
+  const Result<Created> file = this->store_.create(root, name_of("f"), 0676, O_RDWR, cred);
+  ASSERT_EQ(code(file), 0);
+  EXPECT_EQ(Held(this->store_, file->found).attr().mode, S_IFREG | 0650U);
+  const Result<Created> tmp = this->store_.tmpfile(root, 0666, O_RDWR, cred);
+  ASSERT_EQ(code(tmp), 0);
+  EXPECT_EQ(Held(this->store_, tmp->found).attr().mode, S_IFREG | 0640U);
+  EXPECT_EQ(user.take(this->store_.symlink(root, name_of("l"), "f", cred)).attr().mode,
+            S_IFLNK | 0777U);
+}
+
 TYPED_TEST(StoreContract, CreateDoesNotOpenDirectoriesLinksOrFifos) {
   auto& user = this->user_;
   const Held dir = user.mkdir(user.root, "d");

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// ioctl: the file attributes that chattr(1) and xfs_io(8) show and set. The kernel has checked that the
+// caller owns the file and, for the immutable and append-only flags, that he may (its
+// fileattr_set_prepare). What else there is goes by the file on the source, which is not the one that
+// the program has open: ENOTTY, as from a file system that has no such request.
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "fusefs/handlers.h"
+#include "fusefs/request.h"
+
+namespace evenfs {
+namespace {
+
+struct Command {
+  unsigned number;
+  std::size_t size;  // Bytes, of what is read or set.
+  bool sets;
+};
+
+// The two for flags are declared with `long`, and have always been an `int`.
+constexpr std::array kCommands = {
+    Command{static_cast<unsigned>(FS_IOC_GETFLAGS), sizeof(int), false},
+    Command{static_cast<unsigned>(FS_IOC_SETFLAGS), sizeof(int), true},
+    Command{static_cast<unsigned>(FS_IOC_FSGETXATTR), sizeof(fsxattr), false},
+    Command{static_cast<unsigned>(FS_IOC_FSSETXATTR), sizeof(fsxattr), true},
+};
+using Argument = std::array<std::byte, sizeof(fsxattr)>;
+
+int descriptor_of(const fuse_file_info* fi, unsigned flags) {
+  if ((flags & FUSE_IOCTL_DIR) != 0) {
+    return OpenTable<OpenDirectory>::at(fi->fh).directory->fd();
+  }
+  return OpenTable<OpenFile>::at(fi->fh).file->fd();
+}
+
+Status call(int fd, const Command& command, Argument& argument) {
+  if (fd < 0) return Errno(ENOTTY);
+  if (::ioctl(fd, command.number, argument.data()) < 0) return Errno::last();
+  return Status();
+}
+
+Status set(Request& r, NodeId id, int fd, const Command& command, Argument& argument) {
+  const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
+  if (!change) return change.error();
+  const Status done = call(fd, command, argument);
+  r.outdate_in_kernel(id);  // The time of change has moved.
+  return done;
+}
+
+void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse_file_info* fi,
+           unsigned flags, const void* in, std::size_t in_size, std::size_t out_size) {
+  const auto command = std::ranges::find(kCommands, number, &Command::number);
+  if (command == kCommands.end()) return r.reply.error(Errno(ENOTTY));
+  if (command->sets && in_size < command->size) return r.reply.error(Errno(EINVAL));
+  Argument argument{};
+  if (command->sets) std::memcpy(argument.data(), in, command->size);
+  const int fd = descriptor_of(fi, flags);
+  const Status done =
+      command->sets ? set(r, NodeId(ino), fd, *command, argument) : call(fd, *command, argument);
+  if (!done) return r.reply.error(done.error());
+  r.reply.ioctl(std::span(argument).first(command->sets ? 0 : std::min(out_size, command->size)));
+}
+
+}  // namespace
+
+void add_ioctl_handlers(fuse_lowlevel_ops& ops) { ops.ioctl = op<ioctl>; }
+
+}  // namespace evenfs
