@@ -42,7 +42,7 @@ constexpr std::string_view kFooter =
     "\nDurations: 500ms, 1s, 2m, 1h, or plain seconds. Sizes: 64M, 1G.\n"
     "Each option may also be given as a mount option: -o entry_timeout=0,ro\n"
     "Of mount(8)'s own options these have an effect: ro, suid, nosuid, dev, nodev, exec, noexec,\n"
-    "sync, dirsync, allow_other, fsname=, subtype=.\n"
+    "sync, dirsync, noatime, nodiratime, allow_other, fsname=, subtype=.\n"
     "Root mounts for everybody (allow_other); others must ask for that. Permissions are checked\n"
     "as on any file system (default_permissions).";
 

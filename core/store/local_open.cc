@@ -114,4 +114,12 @@ Result<UniqueFd> LocalStore::open_again(const Node& node, int flags) {
   return with_room([&] { return local::reopen(proc_fds_.get(), fd->get(), flags); });
 }
 
+Result<UniqueFd> LocalStore::open_quietly(const Node& node, int flags, bool keep_atime) {
+  if (keep_atime) {
+    Result<UniqueFd> fd = open_again(node, flags | O_NOATIME);
+    if (fd || fd.error() != Errno(EPERM)) return fd;
+  }
+  return open_again(node, flags);
+}
+
 }  // namespace evenfs

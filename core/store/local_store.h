@@ -46,6 +46,10 @@ class LocalStore final : public Store {
     std::size_t cached_descriptors = 32;
     bool use_handles = true;   // False: reach everything by name, as where we may not open handles.
     bool switch_cred = false;  // New objects are made as the caller; needs a process of root.
+    // Reading files, or listing directories, does not move their access times: for what is our own or
+    // with CAP_FOWNER (O_NOATIME); the rest is read all the same.
+    bool keep_file_atime = false;
+    bool keep_dir_atime = false;
   };
 
   // Errors: those of opening `path` as a directory, ENOSYS without openat2 (Linux 5.6), and
@@ -116,6 +120,7 @@ class LocalStore final : public Store {
   Result<ObjectFd> follow(const Node& node);  // REQUIRES: a named node.
   Result<UniqueFd> open_by_handle(const Node& node, int flags);
   Result<UniqueFd> open_again(const Node& node, int flags);  // Not O_PATH: for reading, writing.
+  Result<UniqueFd> open_quietly(const Node& node, int flags, bool keep_atime);  // The same.
   // Calls `open`; when it fails for want of descriptors, empties the cache and calls it again.
   template <class Open>
   auto with_room(Open open) -> decltype(open()) {

@@ -109,6 +109,27 @@ start -o ro
 expect "writing to a read-only mount" 1 "$({ touch "$mnt/x" || true; } 2>&1 | grep -c Read-only)"
 stop
 
+# Access times: an old one moves with the first read (relatime), unless the mount asks for it to stay.
+# atimes: the years of the access times behind the mount, after a read and a listing through it.
+atimes() {
+  touch -a -d 2001-01-01 "$src/read" "$src/listed"
+  start -o "$1"
+  cat "$mnt/read" >/dev/null && ls "$mnt/listed" >/dev/null
+  stop
+  stat -c %x "$src/read" "$src/listed" | cut -d- -f1 | paste -sd' '
+}
+mkdir "$src/listed"
+echo text >"$src/read"
+: >"$src/listed/name"
+year=$(date +%Y)
+if atimes rw | grep -qx "$year $year"; then
+  expect "access times with noatime" "2001 2001" "$(atimes noatime)"
+  expect "access times with nodiratime" "$year 2001" "$(atimes nodiratime)"
+else
+  say "access times are not kept here: noatime is not tested"
+fi
+rm -r "$src/read" "$src/listed"
+
 # As mount(8) calls a helper: -f there means to mount nothing, and it daemonizes otherwise.
 ln -s "$evenfs" "$tmp/mount.fuse.evenfs"
 "$tmp/mount.fuse.evenfs" "$src" "$mnt" -f -s -n -v -t fuse.evenfs -o rw || fail "fake: status $?"
