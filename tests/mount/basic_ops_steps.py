@@ -180,9 +180,9 @@ def links(d):
     os.unlink(d / "one")
     yield seen(d / "two"), outcome(os.lstat, d / "one")
     yield outcome(os.link, d / "two", d / "two"), outcome(os.link, d, d / "dir")
-    os.symlink("t" * 4000, d / "long")
+    yield outcome(os.symlink, "t" * 4000, d / "long")  # XFS takes 1024 bytes.
     os.symlink("two", d / "short")
-    yield os.readlink(d / "long"), os.readlink(d / "short"), (d / "short").read_text()
+    yield outcome(os.readlink, d / "long"), os.readlink(d / "short"), (d / "short").read_text()
     yield outcome(os.readlink, d / "two"), outcome(os.symlink, "", d / "empty")
     os.symlink("loop", d / "loop")
     yield outcome(os.stat, d / "loop"), seen(d / "loop")
@@ -202,6 +202,8 @@ def renames(d):
     yield outcome(rename2, d / "new", d / "r", EXCHANGE), seen(d / "new"), seen(d / "r")
     yield outcome(rename2, d / "new", d / "nothing", EXCHANGE)
     yield outcome(rename2, d / "c", d / "white", WHITEOUT), tree(d)
+    if not os.path.exists(d / "white"):  # overlayfs keeps whiteouts to itself.
+        os.rename(d / "c", d / "white")
     yield outcome(rename2, d / "c", d / "white", NOREPLACE | EXCHANGE)
     os.rename(d / "p/q", d / "q")
     yield seen(d / "p"), seen(d / "q")
