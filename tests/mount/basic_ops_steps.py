@@ -25,10 +25,10 @@ def step(function):
     return function
 
 
-def outcome(function, *arguments):
+def outcome(function, *arguments, **named):
     """The value, or the name of the errno."""
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except OSError as error:
         return errno.errorcode.get(error.errno, error.errno)
 
