@@ -7,6 +7,7 @@
 #include "fusefs/log.h"
 #include "fusefs/mount_point.h"
 #include "fusefs/options.h"
+#include "fusefs/remount.h"
 #include "fusefs/session.h"
 
 int main(int argc, char** argv) {
@@ -16,6 +17,13 @@ int main(int argc, char** argv) {
     return command.status;
   }
   evenfs::Options& options = *command.options;
+  if (options.remount) {
+    const evenfs::Status done = evenfs::remount(options.mountpoint, options.mount_options);
+    if (done) return 0;
+    std::fprintf(stderr, "evenfs: cannot remount %s: %s\n", options.mountpoint.c_str(),
+                 std::strerror(done.error().code()));
+    return evenfs::kExitFailure;
+  }
   if (const auto complaint = evenfs::check_paths(options.source, options.mountpoint)) {
     std::fprintf(stderr, "evenfs: %s\n", complaint->c_str());
     return evenfs::kExitUsage;

@@ -85,6 +85,10 @@ void apply_mount_option(const std::string& option, std::vector<std::string>& arg
     arguments.push_back("--" + name + option.substr(equals));
     return;
   }
+  if (option == "remount") {
+    options.remount = true;
+    return;
+  }
   switch (classify_mount_option(option)) {
     case MountOption::kPass:
       options.mount_options.push_back(option);

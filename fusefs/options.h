@@ -31,6 +31,7 @@ struct Options {
   bool foreground = false;
   bool debug = false;
   bool check_only = false;                 // mount(8)'s "fake": check everything, mount nothing.
+  bool remount = false;                    // Only give the mount that is there other flags.
   std::vector<std::string> mount_options;  // For libfuse and the kernel, one each.
 };
 

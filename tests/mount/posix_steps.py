@@ -129,7 +129,8 @@ def locks_of(path, take):
     kind, _, start, length, owner = struct.unpack("hhqqi4x", reply)
     yield kind, start, length, owner == pid, owner == -1
     for request in (fcntl.LOCK_EX, fcntl.LOCK_SH):
-        yield outcome(fcntl.lockf, fd, request | fcntl.LOCK_NB), outcome(fcntl.flock, fd, request | fcntl.LOCK_NB)
+        request |= fcntl.LOCK_NB
+        yield outcome(fcntl.lockf, fd, request), outcome(fcntl.flock, fd, request)
         fcntl.flock(fd, fcntl.LOCK_UN)
         fcntl.lockf(fd, fcntl.LOCK_UN)
     # A signal ends the wait.
@@ -286,7 +287,8 @@ def times_move(d):
     actions = [lambda: None, lambda: os.pwrite(fd, b"y", 0), through_a_mapping,
                lambda: os.ftruncate(fd, 4096), lambda: os.truncate(path, 8192), lambda: os.chmod(path, 0o600),
                lambda: os.chown(path, 1, 1), lambda: os.link(path, d / "l"), lambda: os.unlink(d / "l"),
-               lambda: os.setxattr(path, "user.x", b"y"), lambda: os.rename(path, d / "g") or os.rename(d / "g", path),
+               lambda: os.setxattr(path, "user.x", b"y"),
+               lambda: os.rename(path, d / "g") or os.rename(d / "g", path),
                lambda: os.posix_fallocate(fd, 0, 20000), lambda: os.utime(path),
                lambda: open(path, "w").close()]
     for number, action in enumerate(actions):
