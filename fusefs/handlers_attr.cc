@@ -52,11 +52,12 @@ SetAttr to_change(const struct stat& attr, int to_set) {
 
 void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
   SetAttr change = to_change(*attr, to_set);
-  if (change.size) {
-    const Result<bool> dropped = drop_set_group_id(r, NodeId(ino), file_of(fi));
-    if (!dropped) return r.reply.error(by_id(dropped.error()));
-    // The mode that comes with a size is the old one without set-user-id.
-    if (*dropped && change.mode) *change.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  if (change.size || change.uid || change.gid) {
+    const auto mode = mode_without_set_group_id(r, NodeId(ino), file_of(fi));
+    if (!mode) return r.reply.error(by_id(mode.error()));
+    // In the same call, so that it stays as it is if the call fails. A mode that came along is the old
+    // one without set-user-id.
+    if (mode->has_value()) change.mode = change.mode.value_or(**mode) & **mode;
   }
   const Result<Attr> now = r.fs.cache.setattr(r.me, NodeId(ino), change, file_of(fi));
   now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));

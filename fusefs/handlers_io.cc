@@ -111,7 +111,7 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
   // Pages that were written through a mapping have a place, which appending would not give them.
   if (open.append_only && fi->writepage != 0) return r.reply.error(Errno(EPERM));
   const Result<std::size_t> put = [&]() -> Result<std::size_t> {
-    const Result<bool> ready = drop_set_group_id(r, NodeId(ino), open.file.get());
+    const Status ready = drop_set_group_id(r, NodeId(ino), open.file.get());
     if (!ready) return ready.error();
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
     if (!change) return change.error();
@@ -124,7 +124,7 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
 void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info* fi) {
   const Status status = [&]() -> Status {
-    const Result<bool> ready = drop_set_group_id(r, NodeId(ino), file_at(fi).file.get());
+    const Status ready = drop_set_group_id(r, NodeId(ino), file_at(fi).file.get());
     if (!ready) return ready.error();
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
     if (!change) return change.error();
@@ -139,7 +139,7 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
-    const Result<bool> ready = drop_set_group_id(r, NodeId(to_ino), file_at(to_fi).file.get());
+    const Status ready = drop_set_group_id(r, NodeId(to_ino), file_at(to_fi).file.get());
     if (!ready) return ready.error();
     const AtimeSection atime(r, NodeId(ino));
     const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(to_ino), Fields::kStat);

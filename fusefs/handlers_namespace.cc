@@ -53,7 +53,7 @@ void rmdir(Request& r, fuse_ino_t parent, const char* name) {
 
 std::optional<RenameMode> rename_mode(unsigned flags) {
   for (const RenameMode mode : {RenameMode::kReplace, RenameMode::kNoReplace, RenameMode::kExchange,
-                                RenameMode::kWhiteout}) {
+                                RenameMode::kWhiteout, RenameMode::kNoReplaceWhiteout}) {
     if (flags == static_cast<unsigned>(mode)) return mode;
   }
   return std::nullopt;

@@ -20,17 +20,27 @@ SetAttr without_set_group_id(const Attr& attr) {
 
 }  // namespace
 
-Result<bool> drop_set_group_id(Request& r, NodeId id, File* file) {
-  if (r.maker().uid == 0) return false;
+Result<std::optional<std::uint32_t>> mode_without_set_group_id(Request& r, NodeId id, File* file) {
+  using Mode = std::optional<std::uint32_t>;
+  if (r.maker().uid == 0) return Mode();
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
   if (!attr) return attr.error();
   const bool kernel_leaves_it =
-      S_ISREG(attr->mode) && (attr->mode & (S_ISGID | S_IXGRP)) == static_cast<mode_t>(S_ISGID);
-  if (!kernel_leaves_it || is_member(r.cred(), attr->gid)) return false;
-  const Result<Attr> changed = r.fs.cache.setattr(r.me, id, without_set_group_id(*attr), file);
+      !S_ISDIR(attr->mode) && (attr->mode & (S_ISGID | S_IXGRP)) == static_cast<mode_t>(S_ISGID);
+  if (!kernel_leaves_it || is_member(r.cred(), attr->gid)) return Mode();
+  return without_set_group_id(*attr).mode;
+}
+
+Status drop_set_group_id(Request& r, NodeId id, File* file) {
+  const auto mode = mode_without_set_group_id(r, id, file);
+  if (!mode) return mode.error();
+  if (!mode->has_value()) return Status();
+  SetAttr change;
+  change.mode = **mode;
+  const Result<Attr> changed = r.fs.cache.setattr(r.me, id, change, file);
   if (!changed) return changed.error();
   r.outdate_in_kernel(id);
-  return true;
+  return Status();
 }
 
 Status drop_set_group_id_after_acl(Request& r, const Node& node) {

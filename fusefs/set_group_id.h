@@ -7,13 +7,18 @@
 // is set it does nothing. Set-user-id is always dealt with by the kernel.
 #pragma once
 
+#include <optional>
+
 #include "fusefs/request.h"
 
 namespace evenfs {
 
-// To be called before the content of `id` is changed. `file`, where given, is an open file of it. Says
-// whether the bit was taken away.
-Result<bool> drop_set_group_id(Request& r, NodeId id, File* file);
+// The mode that `id` is left with when the caller changes its content or owner: nothing if the kernel has
+// seen to it. `file`, where given, is an open file of it.
+Result<std::optional<std::uint32_t>> mode_without_set_group_id(Request& r, NodeId id, File* file);
+
+// Gives `id` that mode. To be called before its content is changed.
+Status drop_set_group_id(Request& r, NodeId id, File* file);
 
 // After an access ACL was set, inside the section of that change.
 Status drop_set_group_id_after_acl(Request& r, const Node& node);

@@ -52,7 +52,7 @@ Status MemoryStore::rename(const Node& dir, NameRef name, const Node& new_dir, N
   const Guard guard(mutex_);
   MemoryInode& from = inode_of(dir);
   MemoryInode& to = inode_of(new_dir);
-  if (mode == RenameMode::kWhiteout) return Errno(EINVAL);
+  if (mode == RenameMode::kWhiteout || mode == RenameMode::kNoReplaceWhiteout) return Errno(EINVAL);
   const Result<MemoryInode*> source = child(from, name.view());
   if (!source) return source.error();
   if (!to.is_dir()) return Errno(ENOTDIR);

@@ -109,6 +109,7 @@ enum class RenameMode : std::uint32_t {  // The values of renameat2's flags.
   kNoReplace = 1,
   kExchange = 2,
   kWhiteout = 4,
+  kNoReplaceWhiteout = 5,
 };
 
 class Store {
