@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fuse_lowlevel.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -85,17 +86,15 @@ void apply_mount_option(const std::string& option, std::vector<std::string>& arg
     arguments.push_back("--" + name + option.substr(equals));
     return;
   }
-  if (option == "remount") {
-    options.remount = true;
-    return;
-  }
   switch (classify_mount_option(option)) {
     case MountOption::kPass:
       options.mount_options.push_back(option);
       return;
     case MountOption::kIgnore:
+      if (options.remount) options.mount_options.push_back(option);  // relatime ends noatime.
       return;
     case MountOption::kUnknown:
+      if (options.remount) return;  // mount(8) adds what it reads in mountinfo: user_id=0 and more.
       throw UsageError{fmt::format("unknown mount option '{}'", option)};
   }
 }
@@ -110,6 +109,8 @@ bool is_mount_helper(std::string_view program) {
 std::vector<std::string> gather(int argc, const char* const* argv, Options& options) {
   const bool helper = is_mount_helper(argv[0]);
   std::vector<std::string> arguments;
+  // As with any file system that root mounts by mount(8), unless nosuid or nodev follows.
+  if (helper && ::geteuid() == 0) options.mount_options = {"suid", "dev"};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     const auto next = [&]() -> std::string_view {
@@ -117,8 +118,9 @@ std::vector<std::string> gather(int argc, const char* const* argv, Options& opti
       return argv[++i];
     };
     if (word.starts_with("-o")) {
-      const std::string_view list = word.size() > 2 ? word.substr(2) : next();
-      for (const std::string& option : split_mount_options(list)) {
+      const auto list = split_mount_options(word.size() > 2 ? word.substr(2) : next());
+      options.remount = options.remount || std::ranges::count(list, "remount") != 0;
+      for (const std::string& option : list) {
         apply_mount_option(option, arguments, options);
       }
     } else if (helper && (word == "-t" || word == "-N")) {

@@ -137,11 +137,14 @@ ln -s "$evenfs" "$tmp/mount.fuse.evenfs"
 timeout 30 "$tmp/mount.fuse.evenfs" "$src" "$mnt" -n -t fuse.evenfs -o rw,entry_timeout=0 ||
   fail "helper: status $?"
 mounted "$mnt" || fail "the helper did not mount"
-"$tmp/mount.fuse.evenfs" "$src" "$mnt" -o remount,ro,noexec,nosuid || fail "remount: status $?"
+grep -q " $mnt fuse.evenfs rw,relatime," /proc/self/mounts ||
+  fail "as mount(8) mounts for root: $(grep "$mnt" /proc/self/mounts)"
+"$tmp/mount.fuse.evenfs" "$src" "$mnt" \
+  -o remount,ro,noexec,nosuid,user_id=0,group_id=0,default_permissions,allow_other || fail "remount: status $?"
 grep -q " $mnt fuse.evenfs ro,nosuid,noexec,relatime" /proc/self/mounts ||
   fail "remounted: $(grep "$mnt" /proc/self/mounts)"
 expect "writing after a remount" 1 "$({ touch "$mnt/x" || true; } 2>&1 | grep -c Read-only)"
-"$tmp/mount.fuse.evenfs" "$src" "$mnt" -o remount,rw || fail "remount: status $?"
+"$tmp/mount.fuse.evenfs" "$src" "$mnt" -o ro,noatime,remount,user_id=0,relatime,rw || fail "remount: status $?"
 touch "$mnt/x" && rm "$mnt/x" || fail "writing after it was made writable again"
 pid=$(stat_of "$mnt" pid)
 helpers+=("$pid")
