@@ -20,6 +20,10 @@ KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 STEPS = []
 
 
+class NotHere(Exception):
+    """Raised in a step that the source cannot do, whoever asks it: it is named and not compared."""
+
+
 def step(function):
     STEPS.append(function)
     return function
