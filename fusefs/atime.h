@@ -26,9 +26,10 @@ class AtimeSection {
   AtimeSection(const AtimeSection&) = delete;
   AtimeSection& operator=(const AtimeSection&) = delete;
 
- private:
+  // Whether reading `id` may move its access time, as far as the cache knows.
   static bool may_move(Request& r, NodeId id);
 
+ private:
   Request& r_;
   const NodeId id_;
   std::optional<Cache::Change> change_;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "fusefs/atime.h"
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
 #include "fusefs/set_group_id.h"
@@ -50,9 +51,17 @@ SetAttr to_change(const struct stat& attr, int to_set) {
   return change;
 }
 
+bool is_owner(Request& r, NodeId id) {
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, nullptr);
+  return attr && attr->uid == r.maker().uid;
+}
+
 void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
   SetAttr change = to_change(*attr, to_set);
-  if (change.size || change.uid || change.gid) {
+  // With nothing to set it is chown(-1, -1), or the kernel before a write, for which the write's own
+  // handler sees to the bit.
+  const bool by_owner = change.is_nothing() && is_owner(r, NodeId(ino));
+  if (change.size || change.uid || change.gid || by_owner) {
     const auto mode = mode_without_set_group_id(r, NodeId(ino), file_of(fi));
     if (!mode) return r.reply.error(by_id(mode.error()));
     // In the same call, so that it stays as it is if the call fails. A mode that came along is the old
@@ -68,8 +77,23 @@ void access(Request& r, fuse_ino_t ino, int mask) {
   r.reply.status(by_id(r.fs.cache.access(r.me, NodeId(ino), r.cred(), mask)));
 }
 
+// The cache knows the target, but only the source moves the access time: it is asked when that is due,
+// by relatime's rule once a day.
+Result<std::string> read_target(Request& r, NodeId id) {
+  if (!AtimeSection::may_move(r, id)) return r.fs.cache.readlink(r.me, id);
+  Result<std::string> target = Errno(EIO);
+  {
+    const Result<Cache::Change> reading = r.fs.cache.begin_change(id, Fields::kStat);
+    if (!reading) return reading.error();
+    target = r.fs.store.readlink(reading->node());
+  }
+  // Without attributes the cache could not tell next time.
+  (void)r.fs.cache.getattr(r.me, id, nullptr);
+  return target;
+}
+
 void readlink(Request& r, fuse_ino_t ino) {
-  const Result<std::string> target = r.fs.cache.readlink(r.me, NodeId(ino));
+  const Result<std::string> target = read_target(r, NodeId(ino));
   target ? r.reply.link_target(target->c_str()) : r.reply.error(by_id(target.error()));
 }
 

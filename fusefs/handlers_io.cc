@@ -162,12 +162,27 @@ void flush(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
   r.reply.status(file_at(fi).file->flush());
 }
 
-void fsync(Request& r, fuse_ino_t /*ino*/, int data_only, fuse_file_info* fi) {
-  r.reply.status(file_at(fi).file->fsync(data_only != 0));
+// To write data out is to find blocks for it, and st_blocks counts them.
+void fsync(Request& r, fuse_ino_t ino, int data_only, fuse_file_info* fi) {
+  Status done;
+  {
+    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    if (!change) return r.reply.error(change.error());
+    done = file_at(fi).file->fsync(data_only != 0);
+  }
+  r.reply.status(done);
 }
 
-void release(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
-  r.fs.files.remove(fi->fh);
+void release(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
+  {
+    // To close a file that was written gives back blocks that were set aside for more of it.
+    std::optional<Cache::Change> change;
+    if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+      Result<Cache::Change> begun = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+      if (begun) change.emplace(std::move(begun).value());
+    }
+    r.fs.files.remove(fi->fh);
+  }
   r.reply.ok();
 }
 

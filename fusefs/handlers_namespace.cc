@@ -67,7 +67,16 @@ void rename(Request& r, fuse_ino_t parent, const char* name, fuse_ino_t new_pare
   if (!from) return;
   const auto to = checked(r, new_name);
   if (!to) return;
-  r.reply.status(r.fs.cache.rename(r.me, NodeId(parent), *from, NodeId(new_parent), *to, *mode));
+  // Only a whiteout has an owner; to find the caller's groups costs the reading of a file.
+  const Cred cred = (flags & RENAME_WHITEOUT) != 0 ? r.cred() : r.maker();
+  const Status done =
+      r.fs.cache.rename(r.me, NodeId(parent), *from, NodeId(new_parent), *to, *mode, cred);
+  if (!done && (flags & RENAME_WHITEOUT) != 0) {
+    // ext4 has put the whiteout there and taken it away again, and the directory has a new time.
+    r.outdate_in_kernel(NodeId(parent));
+    r.outdate_in_kernel(NodeId(new_parent));
+  }
+  r.reply.status(done);
 }
 
 }  // namespace

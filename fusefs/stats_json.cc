@@ -115,6 +115,7 @@ std::string DaemonStats::json() const {
         {"dentry_slots", cache.dentry_slots},
         {"cells", cache.cells},
         {"cell_slots", cache.cell_slots},
+        {"orphans", cache.orphans},
         {"kernel_inodes", cache.kernel_inodes},
         {"kernel_lookups", cache.kernel_lookups}}},
       {"memory", memory_json(cache, store)},

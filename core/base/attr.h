@@ -50,7 +50,8 @@ struct Cred {
   std::span<const std::uint32_t> groups{};
 };
 
-// The attributes that a setattr changes; what is not set stays.
+// The attributes that a setattr changes; what is not set stays. With nothing set the time of change
+// moves all the same, as by chown(-1, -1).
 struct SetAttr {
   struct Time {
     bool now = false;
@@ -63,6 +64,10 @@ struct SetAttr {
   std::optional<Time> atime;
   std::optional<Time> mtime;
   bool clear_suid_sgid = false;  // A truncate or chown by somebody without privilege.
+
+  bool is_nothing() const noexcept {
+    return !mode && !uid && !gid && !size && !atime && !mtime && !clear_suid_sgid;
+  }
 };
 
 }  // namespace evenfs

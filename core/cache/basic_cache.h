@@ -45,7 +45,7 @@ class BasicCache final : public Cache {
   Status unlink(Worker& me, NodeId dir, NameRef name) override;
   Status rmdir(Worker& me, NodeId dir, NameRef name) override;
   Status rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir, NameRef new_name,
-                RenameMode mode) override;
+                RenameMode mode, const Cred& cred) override;
   Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) override;
   Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) override;
 
@@ -130,7 +130,10 @@ class BasicCache final : public Cache {
   std::uint32_t take_dentry_slot(Worker& me);  // 0: none.
   Pin pinned(std::uint32_t index) noexcept;
   void drop_refs(std::uint32_t index, std::uint64_t refs) noexcept;
-  bool give_back(NodeId id, std::uint64_t n) noexcept;  // False: more than there is.
+  // False: more than there is.
+  bool give_back(NodeId id, std::uint64_t n, std::unique_ptr<Orphan>& forgotten) noexcept;
+  std::unique_ptr<Orphan> hold(const Pin& held);
+  void end_nameless(Change& change, std::unique_ptr<Orphan> orphan, std::uint64_t until);
   NodeId id_of(std::uint32_t index) const noexcept {
     return NodeId(index, core_.slots.inode(index).generation.load(std::memory_order_relaxed));
   }

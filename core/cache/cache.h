@@ -70,6 +70,7 @@ struct CacheStats {
   std::uint64_t dentry_slots = 0;
   std::uint64_t cells = 0;  // For long names and link targets, 64 bytes each.
   std::uint64_t cell_slots = 0;
+  std::uint64_t orphans = 0;         // Without a name, kept for the kernel: a descriptor each.
   std::uint64_t kernel_inodes = 0;   // Inodes with a lookup count; the root is not counted.
   std::uint64_t kernel_lookups = 0;  // Sum of their lookup counts.
 };
@@ -118,7 +119,7 @@ class Cache {
   virtual Status unlink(Worker& me, NodeId dir, NameRef name) = 0;
   virtual Status rmdir(Worker& me, NodeId dir, NameRef name) = 0;
   virtual Status rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir, NameRef new_name,
-                        RenameMode mode) = 0;
+                        RenameMode mode, const Cred& cred) = 0;
   virtual Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) = 0;
   virtual Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) = 0;
 

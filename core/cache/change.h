@@ -231,13 +231,16 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   const OpLocks op(core_.slots, dir);
   const Result<Resolved> child = resolve_to_change(me, *parent, name);
   if (!child) return child.error();
-  const Result<Change> inode = begin_change(child->pin.id(), fields);
+  Result<Change> inode = begin_change(child->pin.id(), fields);
   if (!inode) return inode.error();
+  std::unique_ptr<Orphan> held = hold(child->pin);
   const DirChange change(core_, dir);
   kill_name(me, dir, name);
   const std::uint64_t until = core_.until();
   const Status done = call(parent->node());
-  if (done) cache_negative(me, dir, name, change.lease(), until);
+  if (!done) return done;
+  cache_negative(me, dir, name, change.lease(), until);
+  end_nameless(*inode, std::move(held), until);
   return done;
 }
 
@@ -264,7 +267,7 @@ void BasicCache<Policy>::set_parent(NodeId child, NodeId parent) {
 
 template <LockingPolicy Policy>
 Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId new_dir,
-                                  NameRef new_name, RenameMode mode) {
+                                  NameRef new_name, RenameMode mode, const Cred& cred) {
   reclaimer_.run_if_worthwhile(me);
   const Result<Pin> from = pin(dir);
   if (!from) return from.error();
@@ -279,17 +282,19 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const Result<Change> moving = begin_change(source->pin.id(), Fields::kWalk);
   if (!moving) return moving.error();
   std::optional<Change> replaced;
+  std::unique_ptr<Orphan> held;
   if (victim) {
     Result<Change> section = begin_change(victim->pin.id(), Fields::kWalk);
     if (!section) return section.error();
     replaced.emplace(std::move(section).value());
+    if (mode == RenameMode::kReplace || mode == RenameMode::kWhiteout) held = hold(victim->pin);
   }
   const DirChange from_change(core_, dir);
   const DirChange to_change(core_, new_dir);
   kill_name(me, dir, name);
   kill_name(me, new_dir, new_name);
   const std::uint64_t until = core_.until();
-  const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode);
+  const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode, cred);
   if (!done) return done;
   const NodeId source_id = source->pin.id();
   const NodeId victim_id = victim ? victim->pin.id() : NodeId();
@@ -307,6 +312,7 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
     // knowing, and then the old name is still there.
     cache_negative(me, dir, name, from_change.lease(), until);
   }
+  if (held != nullptr) end_nameless(*replaced, std::move(held), until);
   return done;
 }
 

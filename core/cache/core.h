@@ -10,6 +10,7 @@
 #include "core/cache/cache.h"
 #include "core/cache/inode_section.h"
 #include "core/cache/name_key.h"
+#include "core/cache/orphans.h"
 #include "core/cache/slots.h"
 #include "core/policy/policy.h"
 
@@ -70,6 +71,7 @@ struct Core {
   const std::unique_ptr<Slots> slots_owner;
   Slots& slots;
   ReclaimQueue unused;
+  Orphans orphans;
   const std::uint64_t ttl_ticks;
   Policy policy;
   // The cache's clock. One writer a hundred times a second, in a line of its own. Never 0: what

@@ -47,7 +47,7 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   pub_.acl_until.store(0, kRelaxed);
   priv_.node = found.node;
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
-  priv_.overlapped = false;
+  priv_.overlapped = priv_.orphan = false;
   priv_.queue_next = 0;
   priv_.refs.store(first_refs, kRelaxed);
   priv_.state = SlotState::kLive;

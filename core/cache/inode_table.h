@@ -57,6 +57,7 @@ class InodeTable {
   struct Remains {
     Node node;
     std::uint32_t link_cell;
+    bool orphan;
   };
 
   // Removes a dying inode unless it is referenced again; then it lives on. REQUIRES: a grace
@@ -83,7 +84,7 @@ class InodeTable {
     held.last_removal = removals_.fetch_add(1, kRelaxed) + 1;
     priv.state = SlotState::kFree;
     pub.generation.store(pub.generation.load(kRelaxed) + 1, kRelaxed);
-    return Remains{priv.node, pub.link_cell.load(kRelaxed)};
+    return Remains{priv.node, pub.link_cell.load(kRelaxed), priv.orphan};
   }
 
  private:

@@ -39,7 +39,8 @@
 //   DentryPub until, next         bucket lock                                  anyone
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
-//             users, state, names inode lock                                   the same
+//             users, state, names,
+//             orphan              inode lock                                   the same
 //             queue_next          inode lock, queue lock to add                who took the list
 //             id_next             id stripe of the identity                    the same
 //             node                InodeTable::enter, reclaimer                 who pins the inode
@@ -158,7 +159,8 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
   SlotState state = SlotState::kFree;
-  bool overlapped = false;       // The section on aseq that is open was opened more than once.
+  bool overlapped : 1 = false;   // The section on aseq that is open was opened more than once.
+  bool orphan : 1 = false;       // Orphans has a descriptor of it.
   std::uint32_t queue_next = 0;  // In the reclaimer's queue: the next there, or its end. 0: not.
   std::uint32_t id_next = 0;
   Node node;

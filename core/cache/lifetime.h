@@ -109,7 +109,8 @@ template <LockingPolicy Policy>
 void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
   me.count(Counter::kForget);
   const std::uint32_t index = id.index();
-  if (index == 0 || index >= core_.slots.inode_bound() || !give_back(id, n)) {
+  std::unique_ptr<Orphan> forgotten;  // Closed at the end, when no lock is held.
+  if (index == 0 || index >= core_.slots.inode_bound() || !give_back(id, n, forgotten)) {
     me.count(Counter::kForgetExcess);
     return;
   }
@@ -119,7 +120,8 @@ void BasicCache<Policy>::forget(Worker& me, NodeId id, std::uint64_t n) {
 // Under the inode lock, so that the slot cannot go on to another life between the look at the
 // generation and the subtraction.
 template <LockingPolicy Policy>
-bool BasicCache<Policy>::give_back(NodeId id, std::uint64_t n) noexcept {
+bool BasicCache<Policy>::give_back(NodeId id, std::uint64_t n,
+                                   std::unique_ptr<Orphan>& forgotten) noexcept {
   const auto inode = core_.lock_inode(id.index());
   if (inode.priv().state == SlotState::kFree ||
       inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) {
@@ -132,6 +134,10 @@ bool BasicCache<Policy>::give_back(NodeId id, std::uint64_t n) noexcept {
     // release, pairs with the acquire in queue_if_unused, as in drop_refs.
   } while (!refs.compare_exchange_weak(now, now - n, std::memory_order_release,
                                        std::memory_order_relaxed));
+  if (((now - n) & kLookupMask) == 0 && inode.priv().orphan) {
+    inode.priv().orphan = false;
+    forgotten = core_.orphans.take(id.index());
+  }
   core_.queue_if_unused(inode, id.index());
   return true;
 }
@@ -156,6 +162,37 @@ void BasicCache<Policy>::end_change(NodeId id, Fields fields, const Attr* now,
     if (fields == Fields::kWalk) section.set_owner_and_mode(*now, until);
   }
   inode.close(fields);
+}
+
+// For an inode that is about to lose a name. Null where the store needs no help, or cannot give it.
+template <LockingPolicy Policy>
+std::unique_ptr<Orphan> BasicCache<Policy>::hold(const Pin& held) {
+  Result<std::unique_ptr<File>> file = core_.store.hold(held.node());
+  if (!file || *file == nullptr) return nullptr;
+  auto orphan = std::make_unique<Orphan>();
+  orphan->index = held.id().index();
+  orphan->file = std::move(file).value();
+  return orphan;
+}
+
+// The inode has lost a name: ends the section with what is true now, and keeps `orphan` if that was
+// the last name and the kernel has yet to forget the inode.
+template <LockingPolicy Policy>
+void BasicCache<Policy>::end_nameless(Change& change, std::unique_ptr<Orphan> orphan,
+                                      std::uint64_t until) {
+  if (orphan == nullptr) return;
+  const Result<Attr> now = core_.store.getattr(change.node(), orphan->file.get());
+  if (!now) return;
+  const std::uint32_t index = orphan->index;
+  if (now->nlink == 0) {
+    const auto inode = core_.lock_inode(index);
+    InodePriv& priv = inode.priv();
+    // The count is lowered under this lock, or by those who had raised it for a moment and cannot
+    // mean an object without a name.
+    const bool known = (priv.refs.load(std::memory_order_relaxed) & kLookupMask) != 0;
+    if (known && !priv.orphan) priv.orphan = core_.orphans.add(std::move(orphan));
+  }
+  change.end_with(*now, until);
 }
 
 template <LockingPolicy Policy>
@@ -194,6 +231,7 @@ CacheStats BasicCache<Policy>::stats() const {
   stats.dentry_slots = slots.dentry_pool().slots();
   stats.cells = slots.cell_pool().used();
   stats.cell_slots = slots.cell_pool().slots();
+  stats.orphans = core_.orphans.size();
   for (std::uint32_t i = NodeId::kRootIndex + 1; i < slots.inode_bound(); ++i) {
     const std::uint64_t lookups =
         slots.inode_priv(i).refs.load(std::memory_order_relaxed) & kLookupMask;

@@ -74,6 +74,7 @@ class Reclaimer {
       me.count(Counter::kInodeRevived);
       return false;
     }
+    if (remains->orphan) core_.orphans.take(index);
     core_.store.release(remains->node);
     free_string(core_.slots, remains->link_cell);
     // A slot whose generations are used up is retired: its ids would come round.

@@ -63,7 +63,7 @@ Status LocalStore::change_size(const Node& node, std::uint64_t size, File* file)
 }
 
 Status LocalStore::change_owner_and_mode(int fd, const SetAttr& change) {
-  if (change.uid.has_value() || change.gid.has_value()) {
+  if (change.is_nothing() || change.uid.has_value() || change.gid.has_value()) {
     constexpr std::uint32_t kSame = ~std::uint32_t{0};
     if (::fchownat(fd, "", change.uid.value_or(kSame), change.gid.value_or(kSame), AT_EMPTY_PATH) !=
         0) {

@@ -122,24 +122,32 @@ Status LocalStore::remove(const Node& dir, NameRef name, int flags) {
 Status LocalStore::unlink(const Node& dir, NameRef name) { return remove(dir, name, 0); }
 Status LocalStore::rmdir(const Node& dir, NameRef name) { return remove(dir, name, AT_REMOVEDIR); }
 
-Status LocalStore::rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                          RenameMode mode) {
-  if (local::kind_of(dir) == NodeKind::kNamed || local::kind_of(new_dir) == NodeKind::kNamed) {
-    return rename_named(dir, name, new_dir, new_name, mode);
-  }
-  const Result<FdCache::Ref> from = dir_fd(dir);
-  if (!from) return from.error();
-  const Result<FdCache::Ref> to = dir_fd(new_dir);
-  if (!to) return to.error();
-  if (::renameat2((*from)->get(), CName(name).get(), (*to)->get(), CName(new_name).get(),
-                  static_cast<unsigned>(mode)) != 0) {
+// A whiteout is a new object, and like any other is made as the caller.
+Status LocalStore::rename_at(int from, NameRef name, int to, NameRef new_name, RenameMode mode,
+                             const Cred& cred) {
+  const auto flags = static_cast<unsigned>(mode);
+  const CredSwitch as_caller(caps_.switches_cred && (flags & RENAME_WHITEOUT) != 0, cred);
+  if (!as_caller.status()) return as_caller.status();
+  if (::renameat2(from, CName(name).get(), to, CName(new_name).get(), flags) != 0) {
     return Errno::last();
   }
   return Status();
 }
 
+Status LocalStore::rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
+                          RenameMode mode, const Cred& cred) {
+  if (local::kind_of(dir) == NodeKind::kNamed || local::kind_of(new_dir) == NodeKind::kNamed) {
+    return rename_named(dir, name, new_dir, new_name, mode, cred);
+  }
+  const Result<FdCache::Ref> from = dir_fd(dir);
+  if (!from) return from.error();
+  const Result<FdCache::Ref> to = dir_fd(new_dir);
+  if (!to) return to.error();
+  return rename_at((*from)->get(), name, (*to)->get(), new_name, mode, cred);
+}
+
 Status LocalStore::rename_named(const Node& dir, NameRef name, const Node& new_dir,
-                                NameRef new_name, RenameMode mode) {
+                                NameRef new_name, RenameMode mode, const Cred& cred) {
   const NamesExclusive names(nodes_.names);
   const Result<FdCache::Ref> from = dir_fd(dir);
   if (!from) return from.error();
@@ -158,10 +166,8 @@ Status LocalStore::rename_named(const Node& dir, NameRef name, const Node& new_d
     if (!seen) return seen.error();
     other = local::identity_of(*seen);
   }
-  if (::renameat2((*from)->get(), CName(name).get(), (*to)->get(), CName(new_name).get(),
-                  static_cast<unsigned>(mode)) != 0) {
-    return Errno::last();
-  }
+  const Status done = rename_at((*from)->get(), name, (*to)->get(), new_name, mode, cred);
+  if (!done) return done;
   if (target && other == identity) return Status();  // Two names of one object: nothing happens.
   if (target && mode == RenameMode::kExchange) {
     nodes_.name_moved(other, new_dir, new_name.view(), dir, name.view(), std::move(target).value());

@@ -51,6 +51,14 @@ Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node) {
   return std::unique_ptr<Directory>(std::make_unique<LocalDirectory>(std::move(fd).value()));
 }
 
+Result<std::unique_ptr<File>> LocalStore::hold(const Node& node) {
+  // What has no handle is pinned when its name goes; see NodeTable.
+  if (local::kind_of(node) == local::NodeKind::kNamed) return std::unique_ptr<File>();
+  Result<UniqueFd> fd = open_again(node, O_PATH);
+  if (!fd) return fd.error();
+  return std::unique_ptr<File>(std::make_unique<LocalFile>(std::move(fd).value()));
+}
+
 // Always with O_EXCL first: then what is opened is new and a regular file, and opening it can
 // neither block nor need a permission that the caller lacks.
 Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t mode, int flags,

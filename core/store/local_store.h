@@ -18,7 +18,7 @@
 //
 // Threads that make objects get a umask of their own (UmaskSwitch).
 //
-// Limits: an object that was unlinked and is not open is ESTALE by its handle. Extended
+// Limits: an object that was unlinked and that nobody holds is ESTALE by its handle. Extended
 // attributes and changes of mode need /proc. Renames through another path while a NamedNode is
 // unknown by its new name make it ESTALE until it is looked up again.
 //
@@ -81,7 +81,7 @@ class LocalStore final : public Store {
   Status unlink(const Node& dir, NameRef name) override;
   Status rmdir(const Node& dir, NameRef name) override;
   Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                RenameMode mode) override;
+                RenameMode mode, const Cred& cred) override;
 
   Result<std::unique_ptr<File>> open(const Node& node, int flags) override;
   Result<Created> create(const Node& dir, NameRef name, std::uint32_t mode, int flags,
@@ -89,6 +89,7 @@ class LocalStore final : public Store {
   Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                           const Cred& cred) override;
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
+  Result<std::unique_ptr<File>> hold(const Node& node) override;
 
   Result<struct statvfs> statfs(const Node& node) override;
   Result<std::size_t> getxattr(const Node& node, const char* name,
@@ -141,9 +142,11 @@ class LocalStore final : public Store {
   Result<Found> made(const FdCache::Ref& dir_descriptor, const Node& dir, NameRef name,
                      std::uint32_t type);
   Status remove(const Node& dir, NameRef name, int flags);
+  Status rename_at(int from, NameRef name, int to, NameRef new_name, RenameMode mode,
+                   const Cred& cred);
   Result<UniqueFd> child_fd(const FdCache::Ref& dir_descriptor, NameRef name);
   Status rename_named(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                      RenameMode mode);
+                      RenameMode mode, const Cred& cred);
 
   // --- local_create.cc.
   Result<Created> open_existing(const Node& dir, NameRef name, int flags, const Cred& cred);

@@ -47,7 +47,7 @@ void MemoryStore::exchange(MemoryInode& dir, MemoryInode::Children::iterator a,
 }
 
 Status MemoryStore::rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                           RenameMode mode) {
+                           RenameMode mode, const Cred& /*cred*/) {
   if (const Status status = enter("rename"); !status) return status;
   const Guard guard(mutex_);
   MemoryInode& from = inode_of(dir);

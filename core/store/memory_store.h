@@ -74,7 +74,7 @@ class MemoryStore final : public Store {
   Status unlink(const Node& dir, NameRef name) override;
   Status rmdir(const Node& dir, NameRef name) override;
   Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                RenameMode mode) override;
+                RenameMode mode, const Cred&) override;
 
   Result<std::unique_ptr<File>> open(const Node& node, int flags) override;
   Result<Created> create(const Node& dir, NameRef name, std::uint32_t mode, int flags,
@@ -82,6 +82,7 @@ class MemoryStore final : public Store {
   Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                           const Cred& cred) override;
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
+  Result<std::unique_ptr<File>> hold(const Node&) override { return std::unique_ptr<File>(); }
 
   Result<struct statvfs> statfs(const Node& node) override;
   Result<std::size_t> getxattr(const Node& node, const char* name,

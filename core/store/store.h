@@ -144,8 +144,9 @@ class Store {
   virtual Result<Attr> link(const Node& node, const Node& new_dir, NameRef new_name) = 0;
   virtual Status unlink(const Node& dir, NameRef name) = 0;
   virtual Status rmdir(const Node& dir, NameRef name) = 0;
+  // `cred`: whose the whiteout becomes, where `mode` leaves one.
   virtual Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                        RenameMode mode) = 0;
+                        RenameMode mode, const Cred& cred) = 0;
 
   // `flags` as in open(2), without O_CREAT. O_NOFOLLOW is implied.
   virtual Result<std::unique_ptr<File>> open(const Node& node, int flags) = 0;
@@ -155,6 +156,10 @@ class Store {
   virtual Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                                   const Cred& cred) = 0;
   virtual Result<std::unique_ptr<Directory>> opendir(const Node& node) = 0;
+  // A File that stands for the object, of any type, and is good for getattr only. While it lives the
+  // Node keeps leading to the object, also when its last name goes. Null where a Node does so by
+  // itself.
+  virtual Result<std::unique_ptr<File>> hold(const Node& node) = 0;
 
   virtual Result<struct statvfs> statfs(const Node& node) = 0;
 

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-import posix_steps  # noqa: F401 (adds its steps)
+import nameless_steps  # noqa: F401 (adds its steps)
+import posix_steps  # noqa: F401
 from basic_ops_steps import STEPS, NotHere, below
 
 BIN = pathlib.Path(os.environ.get("EVENFS_BIN_DIR") or (sys.argv[1:] and sys.argv[1] + "/bin") or "")

@@ -12,8 +12,7 @@ import signal
 import struct
 import time
 
-from basic_ops_steps import (AT_FDCWD, LIBC, NotHere, c_call, link_open_file, outcome, seen, step,
-                             write)
+from basic_ops_steps import LIBC, link_open_file, outcome, seen, step, write
 
 OFD_SETLK = 37
 CLOCK_REALTIME_COARSE = 6
@@ -197,50 +196,6 @@ def open_and_unlinked(d):
     yield os.fstat(fd).st_nlink, outcome(os.listdir, fd), outcome(os.mkdir, "x", 0o777, dir_fd=fd)
     yield outcome(os.stat, ".", dir_fd=fd) != "ENOENT", outcome(os.open, "x", os.O_CREAT, dir_fd=fd)
     os.close(fd)
-
-
-def handle_of(path):
-    """A file handle as name_to_handle_at gives it, and its mount's number."""
-    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0), 8 + 128)
-    mount = ctypes.c_int()
-    c_call(LIBC.name_to_handle_at, AT_FDCWD, os.fsencode(path), handle, ctypes.byref(mount), 0)
-    return handle
-
-
-def by_handle(mount_fd, handle, flags=os.O_RDWR):
-    fd = LIBC.open_by_handle_at(mount_fd, handle, flags)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "")
-    return fd
-
-
-def text_by_handle(mount_fd, handle):
-    fd = by_handle(mount_fd, handle)
-    try:
-        return os.pread(fd, 100, 0), os.fstat(fd).st_nlink
-    finally:
-        os.close(fd)
-
-
-@step
-def file_handles(d):
-    (d / "sub").mkdir()
-    write(d / "sub/f", "by handle")
-    write(d / "gone", "soon gone")
-    top = os.open(d, os.O_RDONLY)
-    if outcome(handle_of, d) == "ENOTSUP":
-        raise NotHere("the source has no file handles")
-    handle, gone, sub = handle_of(d / "sub/f"), handle_of(d / "gone"), handle_of(d / "sub")
-    yield outcome(text_by_handle, top, handle), outcome(text_by_handle, top, gone)
-    os.rename(d / "sub", d / "moved")
-    os.rename(d / "moved/f", d / "g")
-    yield outcome(text_by_handle, top, handle), os.listdir(by_handle(top, sub, os.O_RDONLY))
-    os.unlink(d / "gone")
-    write(d / "gone", "another")
-    yield outcome(text_by_handle, top, gone), outcome(text_by_handle, top, handle)
-    os.unlink(d / "g")
-    yield outcome(text_by_handle, top, handle)
-    os.close(top)
 
 
 def beyond_the_limit(path, told):

@@ -97,7 +97,7 @@ struct World {
   }
   int rename(NodeId dir, std::string_view name, NodeId new_dir, std::string_view new_name,
              RenameMode mode = RenameMode::kReplace) {
-    return code(cache->rename(*me, dir, name_of(name), new_dir, name_of(new_name), mode));
+    return code(cache->rename(*me, dir, name_of(name), new_dir, name_of(new_name), mode, Cred{}));
   }
   int chmod(NodeId id, std::uint32_t mode) {
     SetAttr change;

@@ -18,6 +18,28 @@
 
 namespace evenfs::test {
 
+// A File that can do nothing but be there, and be counted.
+class CountedHold final : public File {
+ public:
+  explicit CountedHold(std::atomic<int>& holds) : holds_(holds) { ++holds_; }
+  ~CountedHold() override { --holds_; }
+  int fd() const noexcept override { return -1; }
+  Result<std::size_t> read(std::span<std::byte>, std::uint64_t) override { return Errno(EBADF); }
+  Result<std::size_t> write(std::span<const std::byte>, std::uint64_t) override {
+    return Errno(EBADF);
+  }
+  Status fsync(bool) override { return Errno(EBADF); }
+  Status flush() override { return Errno(EBADF); }
+  Status fallocate(int, std::uint64_t, std::uint64_t) override { return Errno(EBADF); }
+  Result<std::uint64_t> lseek(std::uint64_t, int) override { return Errno(EBADF); }
+  Result<std::size_t> copy_range(std::uint64_t, File&, std::uint64_t, std::size_t) override {
+    return Errno(EBADF);
+  }
+
+ private:
+  std::atomic<int>& holds_;
+};
+
 class HookedStore final : public Store {
  public:
   using Before = std::function<Status()>;
@@ -48,6 +70,10 @@ class HookedStore final : public Store {
     const std::lock_guard lock(mutex_);
     return before_.size() + after_.size();
   }
+  // As a store whose Nodes do not keep their objects in being.
+  bool counts_holds = false;
+  std::atomic<int> holds{0};
+
   std::uint64_t releases() const { return releases_.load(std::memory_order_relaxed); }
 
   const StoreCaps& caps() const noexcept override { return behind_.caps(); }
@@ -99,8 +125,9 @@ class HookedStore final : public Store {
     return around("rmdir", [&] { return behind_.rmdir(dir, name); });
   }
   Status rename(const Node& dir, NameRef name, const Node& new_dir, NameRef new_name,
-                RenameMode mode) override {
-    return around("rename", [&] { return behind_.rename(dir, name, new_dir, new_name, mode); });
+                RenameMode mode, const Cred& cred) override {
+    return around("rename",
+                  [&] { return behind_.rename(dir, name, new_dir, new_name, mode, cred); });
   }
   Result<std::unique_ptr<File>> open(const Node& node, int flags) override {
     return around("open", [&] { return behind_.open(node, flags); });
@@ -115,6 +142,12 @@ class HookedStore final : public Store {
   }
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override {
     return around("opendir", [&] { return behind_.opendir(node); });
+  }
+  Result<std::unique_ptr<File>> hold(const Node& node) override {
+    return around("hold", [&]() -> Result<std::unique_ptr<File>> {
+      if (!counts_holds) return behind_.hold(node);
+      return std::unique_ptr<File>(std::make_unique<CountedHold>(holds));
+    });
   }
   Result<struct statvfs> statfs(const Node& node) override {
     return around("statfs", [&] { return behind_.statfs(node); });

@@ -48,7 +48,8 @@ class StoreContract : public ::testing::Test {
   const Node& root() const { return user_.root.node(); }
   int rename(const Held& dir, std::string_view name, const Held& to, std::string_view new_name,
              RenameMode mode = RenameMode::kReplace) {
-    return code(store_.rename(dir.node(), name_of(name), to.node(), name_of(new_name), mode));
+    return code(
+        store_.rename(dir.node(), name_of(name), to.node(), name_of(new_name), mode, Cred{}));
   }
   int unlink(const Held& dir, std::string_view name) {
     return code(store_.unlink(dir.node(), name_of(name)));

@@ -48,7 +48,8 @@ TEST_F(LocalNames, ReplacedObjectsArePinnedAndUnknownOnesAreNot) {
   const Held b = user_->file(user_->root, "b", "b");
   user_->file(user_->root, "c", "c");
   ASSERT_TRUE(
-      store_->rename(root(), name_of("a"), root(), name_of("b"), RenameMode::kReplace).ok());
+      store_->rename(root(), name_of("a"), root(), name_of("b"), RenameMode::kReplace, Cred{})
+          .ok());
   ASSERT_TRUE(store_->unlink(root(), name_of("c")).ok());
   EXPECT_EQ(pinned(), before + 1);
   EXPECT_EQ(user_->content(b), "b");
@@ -129,7 +130,7 @@ TEST_F(LocalNames, WhileNamesChangeAFileIsAlwaysItself) {
         const std::size_t to = random() % dirs.size();
         if (store_
                 ->rename(dirs[at].node(), name_of(name), dirs[to].node(), name_of(name),
-                         RenameMode::kReplace)
+                         RenameMode::kReplace, Cred{})
                 .ok()) {
           at = to;
           renamed.fetch_add(1);
@@ -143,9 +144,9 @@ TEST_F(LocalNames, WhileNamesChangeAFileIsAlwaysItself) {
         const std::string dir_name = "d" + std::to_string(random() % 3);
         const std::string moved = dir_name + "-moved";  // Back by whoever finds it there.
         (void)store_->rename(root(), name_of(dir_name), root(), name_of(moved),
-                             RenameMode::kNoReplace);
+                             RenameMode::kNoReplace, Cred{});
         (void)store_->rename(root(), name_of(moved), root(), name_of(dir_name),
-                             RenameMode::kNoReplace);
+                             RenameMode::kNoReplace, Cred{});
       }
       if (!store_->unlink(dirs[at].node(), name_of(name)).ok()) wrong.fetch_add(1);
       if (user_->attr(mine).nlink != 0) wrong.fetch_add(1);

@@ -244,7 +244,7 @@ TEST_P(LocalStoreAsRoot, MountsBelowTheRootAreCrossed) {
     EXPECT_EQ(user_->take(store_->lookup_parent(d.node())).identity(), m.identity());
     EXPECT_EQ(user_->take(store_->lookup_parent(m.node())).identity(), user_->root.identity());
     EXPECT_EQ(code(store_->rename(d.node(), name_of("f"), user_->root.node(), name_of("f"),
-                                  RenameMode::kReplace)),
+                                  RenameMode::kReplace, Cred{})),
               EXDEV);
     EXPECT_NE(store_->statfs(m.node()).value().f_blocks,
               store_->statfs(user_->root.node()).value().f_blocks);

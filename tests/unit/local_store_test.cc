@@ -56,6 +56,35 @@ class LocalStoreTest : public ::testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Nodes, LocalStoreTest, ::testing::Values(true, false),
                          [](const auto& param) { return param.param ? "Handles" : "Names"; });
 
+TEST_P(LocalStoreTest, WhatIsHeldOutlivesItsName) {
+  for (const std::string type : {"file", "directory", "link"}) {
+    const Held& root = user_->root;
+    if (type == "file") write_file(dir_ / "x", "content");
+    if (type == "directory") fs::create_directory(dir_ / "x");
+    if (type == "link") fs::create_symlink("target", dir_ / "x");
+    const Result<Found> found = store_->lookup(root.node(), name_of("x"));
+    ASSERT_TRUE(found.ok());
+    const Held x(*store_, *found);
+    {
+      const Result<std::unique_ptr<File>> hold = store_->hold(x.node());
+      ASSERT_TRUE(hold.ok());
+      EXPECT_EQ(*hold != nullptr, GetParam());  // Without handles a descriptor is pinned instead.
+      const Status gone = type == "directory" ? store_->rmdir(root.node(), name_of("x"))
+                                              : store_->unlink(root.node(), name_of("x"));
+      ASSERT_TRUE(gone.ok());
+      const Result<Attr> by_node = store_->getattr(x.node(), nullptr);
+      ASSERT_TRUE(by_node.ok()) << type << code(by_node);
+      EXPECT_EQ(by_node->nlink, 0U);
+      const Result<Attr> by_hold = store_->getattr(x.node(), hold->get());
+      ASSERT_TRUE(by_hold.ok());
+      EXPECT_EQ(by_hold->ino, found->attr.ino);
+    }
+    if (type == "file") {
+      EXPECT_EQ(getattr_error(x), GetParam() ? ESTALE : 0);
+    }
+  }
+}
+
 TEST_P(LocalStoreTest, CapsTellHowObjectsAreReached) {
   EXPECT_EQ(store_->caps().has_handles, GetParam());
   EXPECT_STREQ(store_->caps().name, "local");
@@ -224,7 +253,7 @@ TEST_P(LocalStoreTest, NodesGiveTheirMemoryBack) {
     }
     ASSERT_TRUE(store_
                     ->rename(d.node(), name_of("a name that is longer than a short string"),
-                             user_->root.node(), name_of("f"), RenameMode::kReplace)
+                             user_->root.node(), name_of("f"), RenameMode::kReplace, Cred{})
                     .ok());
   }
   EXPECT_EQ(store_->stats().node_bytes, before);

@@ -87,7 +87,7 @@ TEST(MemoryStore, WhiteoutIsRefused) {
   StoreUser user(store);
   const Held file = user.file(user.root, "a");
   EXPECT_EQ(code(store.rename(user.root.node(), name_of("a"), user.root.node(), name_of("b"),
-                              RenameMode::kWhiteout)),
+                              RenameMode::kWhiteout, Cred{})),
             EINVAL);
 }
 

@@ -137,8 +137,9 @@ void with_writer(benchmark::State& state, Locking locking) {
     change.mode = 0600;
     const bool done =
         world.cache().setattr(me, file.id, change, nullptr) &&
-        world.cache().rename(me, file.dir, file.name, file.dir, away, RenameMode::kReplace) &&
-        world.cache().rename(me, file.dir, away, file.dir, file.name, RenameMode::kReplace);
+        world.cache().rename(me, file.dir, file.name, file.dir, away, RenameMode::kReplace,
+                             Cred{}) &&
+        world.cache().rename(me, file.dir, away, file.dir, file.name, RenameMode::kReplace, Cred{});
     if (!done) {
       state.SkipWithError("a change failed");
       break;
