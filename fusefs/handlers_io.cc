@@ -4,6 +4,8 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
 #include "fusefs/set_group_id.h"
@@ -24,12 +26,27 @@ int backing_flags(int flags) {
   return flags & ~(O_APPEND | O_DIRECT | O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECTORY);
 }
 
-// How the kernel treats its pages of this open file. keep_cache stays off: the pages of an
+// Whether the kernel may keep the pages of the open before: if nobody has changed the file in the
+// source since, by its size and times at this moment. A time that is younger than what the source's
+// clock can tell apart does not tell the content: another change may get the same one.
+bool keeps_pages(Request& r, NodeId id, File& file) {
+  constexpr std::int64_t kYoungS = 2;
+  const Result<Cache::Pin> held = r.fs.cache.pin(id);
+  if (!held) return false;
+  const Result<Attr> now = r.fs.store.getattr(held->node(), &file);
+  if (!now) return false;
+  timespec clock{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
+  const bool settled = clock.tv_sec - now->ctime.sec > kYoungS;
+  return r.fs.cache.same_content(id, settled ? &*now : nullptr);
+}
+
+// How the kernel treats its pages of this open file. Unless they are known to be good the pages of an
 // earlier open are dropped, so a program that opens a file sees what others wrote to the source
 // before. Within one open AUTO_INVAL_DATA drops them when size or mtime are seen to change.
-void set_open_reply(fuse_file_info& fi, std::uint64_t number) {
+void set_open_reply(fuse_file_info& fi, std::uint64_t number, bool keep_pages) {
   fi.fh = number;
-  fi.keep_cache = 0;
+  fi.keep_cache = keep_pages ? 1 : 0;
   // Writes are at given offsets, so those that O_DIRECT does not cache need not wait for each
   // other. The kernel still serialises those that extend the file.
   fi.parallel_direct_writes = 1;
@@ -48,8 +65,9 @@ void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   if (!file) return r.reply.error(by_id(file.error()));
   open->id = id;
   open->file = std::move(*file);
+  const bool keep_pages = keeps_pages(r, id, *open->file);
   const std::uint64_t number = r.fs.files.add(std::move(open));
-  set_open_reply(*fi, number);
+  set_open_reply(*fi, number, keep_pages);
   if (!r.reply.open(*fi)) r.fs.files.remove(number);
 }
 
@@ -61,7 +79,7 @@ void reply_created(Request& r, std::unique_ptr<OpenFile> open, Result<Opened> ma
   open->id = id;
   open->file = std::move(made->file);
   const std::uint64_t number = r.fs.files.add(std::move(open));
-  set_open_reply(fi, number);
+  set_open_reply(fi, number, false);
   if (r.reply.create(r.entry_param(made->entry), fi)) return;
   r.fs.files.remove(number);
   r.fs.cache.forget(r.me, id, 1);

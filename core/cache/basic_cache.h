@@ -49,6 +49,7 @@ class BasicCache final : public Cache {
   Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) override;
   Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) override;
 
+  bool same_content(NodeId id, const Attr* now) noexcept override;
   Result<Pin> pin(NodeId id) override;
   Result<Change> begin_change(NodeId id, Fields fields) override;
   void invalidate(NodeId id) override;

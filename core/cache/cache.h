@@ -122,6 +122,10 @@ class Cache {
                         RenameMode mode, const Cred& cred) = 0;
   virtual Result<Attr> setattr(Worker& me, NodeId id, const SetAttr& change, File* file) = 0;
   virtual Result<std::unique_ptr<File>> open(Worker& me, NodeId id, int flags) = 0;
+  // Whether the content is that of the last call for this inode, by size and times. `now`: what the
+  // store says at this moment; null when that does not tell the content, and the next call will be
+  // answered with false as well. False too when the inode is gone.
+  virtual bool same_content(NodeId id, const Attr* now) noexcept = 0;
 
   // --- Everything else reaches the store through a Pin or a Change.
 

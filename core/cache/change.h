@@ -339,4 +339,23 @@ Result<std::unique_ptr<File>> BasicCache<Policy>::open(Worker&, NodeId id, int f
   return core_.store.open(held->node(), flags);
 }
 
+// 32 bits of a hash: one change in two thousand million is missed.
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::same_content(NodeId id, const Attr* now) noexcept {
+  std::uint32_t stamp = 0;  // None.
+  if (now != nullptr) {
+    const std::uint64_t words[5] = {now->size, static_cast<std::uint64_t>(now->mtime.sec),
+                                    static_cast<std::uint64_t>(now->ctime.sec), now->mtime.nsec,
+                                    now->ctime.nsec};
+    stamp = static_cast<std::uint32_t>(
+                XXH3_64bits_withSeed(words, sizeof words, core_.slots.hash_seed())) |
+            1U;
+  }
+  const auto inode = core_.lock_inode(id.index());
+  if (inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) return false;
+  const bool same = stamp != 0 && inode.pub().page_stamp.load(std::memory_order_relaxed) == stamp;
+  inode.pub().page_stamp.store(stamp, std::memory_order_relaxed);
+  return same;
+}
+
 }  // namespace evenfs

@@ -45,6 +45,7 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   pub_.parent_generation.store(0, kRelaxed);
   pub_.link_cell.store(0, kRelaxed);
   pub_.acl_until.store(0, kRelaxed);
+  pub_.page_stamp.store(0, kRelaxed);
   priv_.node = found.node;
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
   priv_.overlapped = priv_.orphan = false;

@@ -35,7 +35,7 @@
 //             line 1, 2           inode lock, aseq odd                         anyone, validate aseq
 //             generation          reclaimer: id stripe, all counts odd         anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
-//             cseq                inode lock                                   anyone
+//             cseq, page_stamp    inode lock                                   anyone; the same
 //   DentryPub until, next         bucket lock                                  anyone
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
@@ -102,7 +102,7 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint64_t> rdev{0};
   Shared<std::uint64_t> dev{0};
   Shared<std::uint32_t> blksize{0};
-  Shared<std::uint32_t> spare{0};
+  Shared<std::uint32_t> page_stamp{0};  // See Cache::same_content. Under the inode lock, no count.
   Shared<std::uint64_t> identity_generation{0};  // Constant while the slot is in use.
 };
 static_assert(sizeof(InodePub) == 3 * kCacheLine);

@@ -205,5 +205,35 @@ TYPED_TEST(Ids, ATinyArenaAnswersRight) {
   EXPECT_LE(w.cache->stats().inode_slots, 15U);
 }
 
+TYPED_TEST(Ids, ContentIsTheSameOnlyWithTheSameSizeAndTimes) {
+  World<TypeParam> w;
+  const Entry file = w.mknod(kRoot, "f");
+  const auto same = [&](const Attr* attr) { return w.cache->same_content(file.id, attr); };
+  Attr attr = file.attr;
+  EXPECT_FALSE(same(&attr));  // The first time.
+  EXPECT_TRUE(same(&attr));
+  for (int field = 0; field < 5; ++field) {
+    if (field == 0) ++attr.size;
+    if (field == 1) ++attr.mtime.sec;
+    if (field == 2) ++attr.mtime.nsec;
+    if (field == 3) ++attr.ctime.sec;
+    if (field == 4) ++attr.ctime.nsec;
+    EXPECT_FALSE(same(&attr)) << field;
+    EXPECT_TRUE(same(&attr)) << field;
+  }
+  EXPECT_FALSE(same(nullptr));
+  EXPECT_FALSE(same(&attr));  // What came between is not known.
+  EXPECT_TRUE(same(&attr));
+
+  // Another life of the slot begins anew.
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.forget(file.id);
+  w.cache->drop_unused(*w.me);
+  EXPECT_FALSE(same(&attr));
+  const NodeId next = w.mknod(kRoot, "g").id;
+  EXPECT_EQ(next.index(), file.id.index());
+  EXPECT_FALSE(w.cache->same_content(next, &attr));
+}
+
 }  // namespace
 }  // namespace evenfs::test

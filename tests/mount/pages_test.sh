@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The kernel keeps the pages of a file from one open to the next, unless somebody has changed it in the
+# source: then the next open shows the change, also where size and modification time are as before.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+need_root
+begin pages
+
+# Changes the file in the source in place.
+change() {
+  printf 'content %03d' "$1" >"$tmp/new"
+  dd if="$tmp/new" of="$src/f" conv=notrunc status=none
+  touch -d @1000000000 "$src/f"
+}
+# Whether another open does without a READ. The first ones may not: a file that was changed just now could
+# change again within the same tick of the clock.
+kept() {
+  local before
+  before=$(stat_of "$mnt" requests read)
+  [ -n "$(<"$mnt/f")" ] && [ "$(stat_of "$mnt" requests read)" = "$before" ]
+}
+
+change 0
+start --cache-ttl=inf
+expect "content" "content 000" "$(<"$mnt/f")"
+for round in 1 2 3; do
+  poll 30 kept || fail "a file at rest is read again at each open"
+  for i in $(seq 100); do
+    change "$i"
+    expect "content" "$(printf 'content %03d' "$i")" "$(<"$mnt/f")"
+  done
+done
+poll 30 kept || fail "a file at rest is read again at each open"
+stop
+echo "pages: 300 changes were seen at the next open"
