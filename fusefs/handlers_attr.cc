@@ -18,14 +18,14 @@ File* file_of(const fuse_file_info* fi) {
 }
 
 void getattr(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, NodeId(ino), file_of(fi));
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, r.id(ino), file_of(fi));
   attr ? r.reply.attr(*attr, r.fs.attr_timeout_s) : r.reply.error(by_id(attr.error()));
 }
 
 // The kernel sends STATX instead of GETATTR when somebody wants to know the time of birth.
 void statx(Request& r, fuse_ino_t ino, int flags, int /*mask*/, fuse_file_info* fi) {
-  if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(NodeId(ino));
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, NodeId(ino), file_of(fi));
+  if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(r.id(ino));
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, r.id(ino), file_of(fi));
   attr ? r.reply.statx(*attr, r.fs.attr_timeout_s) : r.reply.error(by_id(attr.error()));
 }
 
@@ -60,21 +60,21 @@ void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_fil
   SetAttr change = to_change(*attr, to_set);
   // With nothing to set it is chown(-1, -1), or the kernel before a write, for which the write's own
   // handler sees to the bit.
-  const bool by_owner = change.is_nothing() && is_owner(r, NodeId(ino));
+  const bool by_owner = change.is_nothing() && is_owner(r, r.id(ino));
   if (change.size || change.uid || change.gid || by_owner) {
-    const auto mode = mode_without_set_group_id(r, NodeId(ino), file_of(fi));
+    const auto mode = mode_without_set_group_id(r, r.id(ino), file_of(fi));
     if (!mode) return r.reply.error(by_id(mode.error()));
     // In the same call, so that it stays as it is if the call fails. A mode that came along is the old
     // one without set-user-id.
     if (mode->has_value()) change.mode = change.mode.value_or(**mode) & **mode;
   }
-  const Result<Attr> now = r.fs.cache.setattr(r.me, NodeId(ino), change, file_of(fi));
+  const Result<Attr> now = r.fs.cache.setattr(r.me, r.id(ino), change, file_of(fi));
   now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));
 }
 
 // Not asked while the kernel checks permissions itself (default_permissions).
 void access(Request& r, fuse_ino_t ino, int mask) {
-  r.reply.status(by_id(r.fs.cache.access(r.me, NodeId(ino), r.cred(), mask)));
+  r.reply.status(by_id(r.fs.cache.access(r.me, r.id(ino), r.cred(), mask)));
 }
 
 // The cache knows the target, but only the source moves the access time: it is asked when that is due,
@@ -93,12 +93,12 @@ Result<std::string> read_target(Request& r, NodeId id) {
 }
 
 void readlink(Request& r, fuse_ino_t ino) {
-  const Result<std::string> target = read_target(r, NodeId(ino));
+  const Result<std::string> target = read_target(r, r.id(ino));
   target ? r.reply.link_target(target->c_str()) : r.reply.error(by_id(target.error()));
 }
 
 void statfs(Request& r, fuse_ino_t ino) {
-  const Result<Cache::Pin> pin = r.fs.cache.pin(NodeId(ino));
+  const Result<Cache::Pin> pin = r.fs.cache.pin(r.id(ino));
   if (!pin) return r.reply.error(pin.error());
   const Result<struct statvfs> st = r.fs.store.statfs(pin->node());
   st ? r.reply.statfs(*st) : r.reply.error(by_id(st.error()));

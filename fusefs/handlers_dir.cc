@@ -14,7 +14,7 @@ namespace evenfs {
 namespace {
 
 void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
-  const NodeId id(ino);
+  const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenDirectory>();
   {
     const Result<Cache::Pin> pin = r.fs.cache.pin(id);
@@ -120,7 +120,7 @@ class Listing {
 
 void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse_file_info* fi,
           bool plus) {
-  const NodeId id(ino);
+  const NodeId id = r.id(ino);
   OpenDirectory& open = OpenTable<OpenDirectory>::at(fi->fh);
   Listing listing(r, id, size, plus);
   Status status;

@@ -53,7 +53,7 @@ void set_open_reply(fuse_file_info& fi, std::uint64_t number, bool keep_pages) {
 }
 
 void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
-  const NodeId id(ino);
+  const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenFile>();
   const int flags = backing_flags(fi->flags);
   Result<std::unique_ptr<File>> file = r.fs.cache.open(r.me, id, flags);
@@ -92,7 +92,7 @@ void create(Request& r, fuse_ino_t parent, const char* name, mode_t mode, fuse_f
   auto open = std::make_unique<OpenFile>();
   const int flags = backing_flags(fi->flags) | (fi->flags & O_EXCL);
   const auto make = [&](const Cred& cred) {
-    return r.fs.cache.create(r.me, NodeId(parent), *ref, mode, flags, cred);
+    return r.fs.cache.create(r.me, r.id(parent), *ref, mode, flags, cred);
   };
   // Groups matter only if somebody else has made the file meanwhile; to know them is expensive.
   Result<Opened> made = make(r.maker());
@@ -104,8 +104,8 @@ void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
   auto open = std::make_unique<OpenFile>();
   // O_EXCL means here that no name may ever be given to the file.
   const int flags = (backing_flags(fi->flags) & ~O_TMPFILE) | (fi->flags & O_EXCL);
-  reply_created(r, std::move(open),
-                r.fs.cache.tmpfile(r.me, NodeId(parent), mode, flags, r.maker()), *fi);
+  reply_created(r, std::move(open), r.fs.cache.tmpfile(r.me, r.id(parent), mode, flags, r.maker()),
+                *fi);
 }
 
 // Into the thread's own buffer: one read and one write, where handing the descriptor to libfuse
@@ -114,7 +114,7 @@ void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_
   const OpenFile& open = file_at(fi);
   const std::span<std::byte> room = r.thread.buffer(size);
   const Result<std::size_t> got = [&] {
-    const AtimeSection atime(r, NodeId(ino));
+    const AtimeSection atime(r, r.id(ino));
     return open.file->read(room, static_cast<std::uint64_t>(offset));
   }();
   if (!got) return r.reply.error(got.error());
@@ -129,9 +129,9 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
   // Pages that were written through a mapping have a place, which appending would not give them.
   if (open.append_only && fi->writepage != 0) return r.reply.error(Errno(EPERM));
   const Result<std::size_t> put = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, NodeId(ino), open.file.get());
+    const Status ready = drop_set_group_id(r, r.id(ino), open.file.get());
     if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
     if (!change) return change.error();
     return open.file->write(std::as_bytes(std::span(data, size)),
                             static_cast<std::uint64_t>(offset));
@@ -142,9 +142,9 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
 void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info* fi) {
   const Status status = [&]() -> Status {
-    const Status ready = drop_set_group_id(r, NodeId(ino), file_at(fi).file.get());
+    const Status ready = drop_set_group_id(r, r.id(ino), file_at(fi).file.get());
     if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->fallocate(mode, static_cast<std::uint64_t>(offset),
                                        static_cast<std::uint64_t>(length));
@@ -157,10 +157,10 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, NodeId(to_ino), file_at(to_fi).file.get());
+    const Status ready = drop_set_group_id(r, r.id(to_ino), file_at(to_fi).file.get());
     if (!ready) return ready.error();
-    const AtimeSection atime(r, NodeId(ino));
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(to_ino), Fields::kStat);
+    const AtimeSection atime(r, r.id(ino));
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(to_ino), Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), *file_at(to_fi).file,
                                         static_cast<std::uint64_t>(to_offset), length);
@@ -184,7 +184,7 @@ void flush(Request& r, fuse_ino_t /*ino*/, fuse_file_info* fi) {
 void fsync(Request& r, fuse_ino_t ino, int data_only, fuse_file_info* fi) {
   Status done;
   {
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
     if (!change) return r.reply.error(change.error());
     done = file_at(fi).file->fsync(data_only != 0);
   }
@@ -196,7 +196,7 @@ void release(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
     // To close a file that was written gives back blocks that were set aside for more of it.
     std::optional<Cache::Change> change;
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
-      Result<Cache::Change> begun = r.fs.cache.begin_change(NodeId(ino), Fields::kStat);
+      Result<Cache::Change> begun = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
       if (begun) change.emplace(std::move(begun).value());
     }
     r.fs.files.remove(fi->fh);

@@ -61,7 +61,7 @@ void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse
   if (command->sets) std::memcpy(argument.data(), in, command->size);
   const int fd = descriptor_of(fi, flags);
   const Status done =
-      command->sets ? set(r, NodeId(ino), fd, *command, argument) : call(fd, *command, argument);
+      command->sets ? set(r, r.id(ino), fd, *command, argument) : call(fd, *command, argument);
   if (!done) return r.reply.error(done.error());
   r.reply.ioctl(std::span(argument).first(command->sets ? 0 : std::min(out_size, command->size)));
 }

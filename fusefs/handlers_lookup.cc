@@ -9,9 +9,10 @@
 namespace evenfs {
 namespace {
 
-Result<Entry> find(Request& r, NodeId dir, std::string_view name) {
-  // Only a server that exports the mount by NFS asks for these two.
-  if (name == ".") return r.fs.cache.lookup_self(r.me, dir);
+Result<Entry> find(Request& r, fuse_ino_t number, std::string_view name) {
+  // Only for a file handle, of which the kernel does not know the inode or its directory.
+  if (name == ".") return r.fs.cache.lookup_number(r.me, number);
+  const NodeId dir = r.id(number);
   if (name == "..") return r.fs.cache.lookup_parent(r.me, dir);
   const Result<NameRef> checked = NameRef::make(name);
   if (!checked) return checked.error();
@@ -19,7 +20,7 @@ Result<Entry> find(Request& r, NodeId dir, std::string_view name) {
 }
 
 void lookup(Request& r, fuse_ino_t parent, const char* name) {
-  const Result<Entry> found = find(r, NodeId(parent), name);
+  const Result<Entry> found = find(r, parent, name);
   if (found) return r.reply_entry(*found);
   if (found.error() == Errno(ENOENT) && r.fs.negative_timeout_s > 0) {
     // An entry without an inode: the kernel remembers that there is none.
@@ -32,13 +33,13 @@ void lookup(Request& r, fuse_ino_t parent, const char* name) {
 }
 
 void forget(Request& r, fuse_ino_t ino, std::uint64_t count) {
-  r.fs.cache.forget(r.me, NodeId(ino), count);
+  r.fs.cache.forget(r.me, r.id(ino), count);
   r.reply.none();
 }
 
 void forget_multi(Request& r, std::size_t count, fuse_forget_data* forgets) {
   for (const fuse_forget_data& one : std::span(forgets, count)) {
-    r.fs.cache.forget(r.me, NodeId(one.ino), one.nlookup);
+    r.fs.cache.forget(r.me, r.id(one.ino), one.nlookup);
   }
   r.reply.none();
 }

@@ -18,37 +18,37 @@ std::optional<NameRef> checked(Request& r, const char* name) {
 void mknod(Request& r, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mknod(r.me, NodeId(parent), *ref, mode, rdev, r.maker()));
+  r.reply_entry(r.fs.cache.mknod(r.me, r.id(parent), *ref, mode, rdev, r.maker()));
 }
 
 void mkdir(Request& r, fuse_ino_t parent, const char* name, mode_t mode) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mkdir(r.me, NodeId(parent), *ref, mode, r.maker()));
+  r.reply_entry(r.fs.cache.mkdir(r.me, r.id(parent), *ref, mode, r.maker()));
 }
 
 void symlink(Request& r, const char* target, fuse_ino_t parent, const char* name) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.symlink(r.me, NodeId(parent), *ref, target, r.maker()));
+  r.reply_entry(r.fs.cache.symlink(r.me, r.id(parent), *ref, target, r.maker()));
 }
 
 void link(Request& r, fuse_ino_t ino, fuse_ino_t new_parent, const char* new_name) {
   const auto ref = checked(r, new_name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.link(r.me, NodeId(ino), NodeId(new_parent), *ref));
+  r.reply_entry(r.fs.cache.link(r.me, r.id(ino), r.id(new_parent), *ref));
 }
 
 void unlink(Request& r, fuse_ino_t parent, const char* name) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply.status(r.fs.cache.unlink(r.me, NodeId(parent), *ref));
+  r.reply.status(r.fs.cache.unlink(r.me, r.id(parent), *ref));
 }
 
 void rmdir(Request& r, fuse_ino_t parent, const char* name) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply.status(r.fs.cache.rmdir(r.me, NodeId(parent), *ref));
+  r.reply.status(r.fs.cache.rmdir(r.me, r.id(parent), *ref));
 }
 
 std::optional<RenameMode> rename_mode(unsigned flags) {
@@ -70,11 +70,11 @@ void rename(Request& r, fuse_ino_t parent, const char* name, fuse_ino_t new_pare
   // Only a whiteout has an owner; to find the caller's groups costs the reading of a file.
   const Cred cred = (flags & RENAME_WHITEOUT) != 0 ? r.cred() : r.maker();
   const Status done =
-      r.fs.cache.rename(r.me, NodeId(parent), *from, NodeId(new_parent), *to, *mode, cred);
+      r.fs.cache.rename(r.me, r.id(parent), *from, r.id(new_parent), *to, *mode, cred);
   if (!done && (flags & RENAME_WHITEOUT) != 0) {
     // ext4 has put the whiteout there and taken it away again, and the directory has a new time.
-    r.outdate_in_kernel(NodeId(parent));
-    r.outdate_in_kernel(NodeId(new_parent));
+    r.outdate_in_kernel(r.id(parent));
+    r.outdate_in_kernel(r.id(new_parent));
   }
   r.reply.status(done);
 }

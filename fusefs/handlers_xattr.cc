@@ -41,7 +41,7 @@ void reply_value(Request& r, std::size_t size, Read read) {
 }
 
 void getxattr(Request& r, fuse_ino_t ino, const char* name, std::size_t size) {
-  const NodeId id(ino);
+  const NodeId id = r.id(ino);
   if (id.is_root() && std::string_view(name) == kStatsXattr) return get_stats(r, size);
   const Result<Cache::Pin> pin = r.fs.cache.pin(id);
   if (!pin) return r.reply.error(pin.error());
@@ -66,7 +66,7 @@ std::size_t hide_trusted(std::span<char> list) {
 }
 
 void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
-  const Result<Cache::Pin> pin = r.fs.cache.pin(NodeId(ino));
+  const Result<Cache::Pin> pin = r.fs.cache.pin(r.id(ino));
   if (!pin) return r.reply.error(pin.error());
   const std::span<std::byte> room = r.thread.buffer(kListMax);
   const std::span<char> list(reinterpret_cast<char*>(room.data()), room.size());
@@ -88,7 +88,7 @@ Fields fields_of(std::string_view name) {
 void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, std::size_t size,
               int flags) {
   const Status status = [&]() -> Status {
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), fields_of(name));
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), fields_of(name));
     if (!change) return change.error();
     const Status set =
         r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
@@ -100,7 +100,7 @@ void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, s
 
 void removexattr(Request& r, fuse_ino_t ino, const char* name) {
   const Status status = [&]() -> Status {
-    const Result<Cache::Change> change = r.fs.cache.begin_change(NodeId(ino), fields_of(name));
+    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), fields_of(name));
     if (!change) return change.error();
     return r.fs.store.removexattr(change->node(), name);
   }();

@@ -82,8 +82,14 @@ Cred Request::cred() {
 
 fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
   fuse_entry_param param{};
-  param.ino = entry.id.raw();
-  param.generation = entry.id.generation();
+  param.ino = fs.cache.number_of(entry.id);
+  // Part of a file handle, and compared by the kernel, which wants 0 for the root. A durable number says
+  // which object of a source is meant, and not of which source.
+  if (Identity::is_durable(param.ino)) {
+    param.generation = fs.store.caps().source_tag;
+  } else if (!entry.id.is_root()) {
+    param.generation = entry.id.generation();
+  }
   param.attr = to_stat(entry.attr);
   param.attr_timeout = fs.attr_timeout_s;
   param.entry_timeout = fs.entry_timeout_s;

@@ -136,6 +136,9 @@ struct Request {
   // The same with groups, for who asks what he may. Valid until the next call.
   Cred cred();
 
+  // The inode that the kernel means. It holds a lookup count, so the id stays good for the request.
+  NodeId id(fuse_ino_t number) const noexcept { return fs.cache.id_of_number(number); }
+
   fuse_entry_param entry_param(const Entry& entry) const noexcept;
   // Answers with an entry that was counted once; takes the count back if nobody received it.
   void reply_entry(const Entry& entry);
@@ -147,7 +150,7 @@ struct Request {
   // changed more than the kernel expects of it. Attributes only: that takes no lock of the kernel's
   // which the request could hold, as invalidating pages would.
   void outdate_in_kernel(NodeId id) noexcept {
-    fuse_lowlevel_notify_inval_inode(fs.session, id.raw(), -1, 0);
+    fuse_lowlevel_notify_inval_inode(fs.session, fs.cache.number_of(id), -1, 0);
   }
 
   fuse_req_t req;  // For reading its context only; `reply` answers it.

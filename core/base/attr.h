@@ -34,11 +34,18 @@ struct Attr {
 };
 
 // What makes an object itself, within one store: no two objects that ever lived share it.
-// `generation` is the store's: it differs when an inode number is used again.
+// `generation` is the store's: it differs when an inode number is used again. With kDurable it names
+// the object by itself, also to another process over the same source (Store::find).
 struct Identity {
+  static constexpr std::uint64_t kDurable = std::uint64_t{1} << 63;
+
   std::uint64_t dev = 0;
   std::uint64_t ino = 0;
   std::uint64_t generation = 0;
+
+  static constexpr bool is_durable(std::uint64_t generation) noexcept {
+    return (generation & kDurable) != 0;
+  }
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// NodeId: what the kernel and in-process users call an inode: generation:32 | index:32.
+// NodeId: what in-process users call an inode: generation:32 | index:32.
 //
 // The index finds the slot without a table; the generation tells one life of the slot from the
 // next, so an id that outlived its inode is seen to be stale and is never followed. Generations
 // start at a number that each cache draws, 1 at least, so every id but the root's is at least 2^32;
-// the root is 1, as FUSE demands.
+// the root is 1, as FUSE demands. They end at 2^31 - 1, so that no id has the bit of a durable number.
+//
+// A durable number (bit 63 set) is what the kernel is told instead where the store can find the
+// object by it again: see Identity in attr.h, and Cache::number_of.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +34,7 @@ class NodeId {
   friend constexpr bool operator==(NodeId, NodeId) noexcept = default;
 
   static constexpr std::uint32_t kRootIndex = 1;
+  static constexpr std::uint32_t kGenerationMax = 0x7fff'ffff;
 
  private:
   static constexpr std::uint64_t kRootRaw = 1;

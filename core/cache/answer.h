@@ -251,13 +251,42 @@ Result<Entry> BasicCache<Policy>::peek(Worker& me, NodeId dir, NameRef name) {
 }
 
 template <LockingPolicy Policy>
-Result<Entry> BasicCache<Policy>::lookup_self(Worker& me, NodeId dir) {
-  const Result<Pin> held = pin(dir);
+Result<Entry> BasicCache<Policy>::lookup_self(Worker& me, NodeId id) {
+  const Result<Pin> held = pin(id);
   if (!held) return held.error();
   const Result<Attr> attr = attr_of(me, *held);
   if (!attr) return attr.error();
-  core_.slots.inode_priv(dir.index()).refs.fetch_add(1, std::memory_order_relaxed);
-  return Entry{dir, *attr};
+  // The kernel asks because it has no such inode: nobody there holds it, and what has no name is gone.
+  if (attr->nlink == 0) return Errno(ESTALE);
+  core_.slots.inode_priv(id.index()).refs.fetch_add(1, std::memory_order_relaxed);
+  return Entry{id, *attr};
+}
+
+template <LockingPolicy Policy>
+std::uint64_t BasicCache<Policy>::number_of(NodeId id) const noexcept {
+  // relaxed: constant as long as the caller keeps the inode.
+  const std::uint64_t generation =
+      core_.slots.inode(id.index()).identity_generation.load(std::memory_order_relaxed);
+  return Identity::is_durable(generation) ? generation : id.raw();
+}
+
+template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::lookup_number(Worker& me, std::uint64_t number) {
+  const Result<Entry> here = lookup_self(me, id_of_number(number));
+  if (here || !Identity::is_durable(number)) return here;
+  // Not in the cache, or no longer when it was to be pinned.
+  const auto ticket = inodes_.ticket();
+  const std::uint64_t until = core_.until();
+  me.count(Counter::kLookupLocked);
+  const Result<Found> found = core_.store.find(number);
+  if (!found) return found.error() == Errno(ENOENT) ? Errno(ESTALE) : found.error();
+  if (found->attr.nlink == 0) {  // As in lookup_self; what keeps it may be ourselves.
+    core_.store.release(found->node);
+    return Errno(ESTALE);
+  }
+  const Result<NodeId> id = adopt(me, *found, ticket, until, 1);
+  if (!id) return id.error();
+  return Entry{*id, found->attr};
 }
 
 template <LockingPolicy Policy>

@@ -18,8 +18,12 @@ class BasicCache final : public Cache {
   ~BasicCache() override;
 
   Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) override;
-  Result<Entry> lookup_self(Worker& me, NodeId dir) override;
   Result<Entry> lookup_parent(Worker& me, NodeId dir) override;
+  Result<Entry> lookup_number(Worker& me, std::uint64_t number) override;
+  std::uint64_t number_of(NodeId id) const noexcept override;
+  NodeId id_of_number(std::uint64_t number) noexcept override {
+    return Identity::is_durable(number) ? inodes_.find_durable(number) : NodeId(number);
+  }
   void forget(Worker& me, NodeId id, std::uint64_t n) override;
   Result<Entry> peek(Worker& me, NodeId dir, NameRef name) override;
   Result<Entry> walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
@@ -104,6 +108,7 @@ class BasicCache final : public Cache {
   // Asks the store and caches what it says.
   Result<Attr> ask_getattr(Worker& me, const Pin& held, File* file);
   Result<Attr> attr_of(Worker& me, const Pin& held);
+  Result<Entry> lookup_self(Worker& me, NodeId id);
   // Caches what the store said, unless aseq is no longer `before`.
   bool publish(NodeId id, const Attr& attr, Stamp before, std::uint64_t until);
   void remember_link(NodeId id, std::string_view target);

@@ -82,11 +82,22 @@ class Cache {
   // --- Answers.
 
   virtual Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) = 0;
-  // "." and "..", as an exporting NFS server asks. The root is its own parent.
-  virtual Result<Entry> lookup_self(Worker& me, NodeId dir) = 0;
+  // ".." of a directory; the root is its own parent.
   virtual Result<Entry> lookup_parent(Worker& me, NodeId dir) = 0;
+  // The inode of a number (see number_of): as an exporting NFS server, or open_by_handle_at, asks for
+  // ".". Unlike an id a durable number of an inode that was forgotten, or that another process over the
+  // same source gave out, leads to the object as long as that exists.
+  virtual Result<Entry> lookup_number(Worker& me, std::uint64_t number) = 0;
   // Gives back `n` lookup counts. More than were given out is refused and counted.
   virtual void forget(Worker& me, NodeId id, std::uint64_t n) = 0;
+
+  // What the kernel is to call an inode: a durable number where the store has one for it, else the id
+  // itself. Constant while the object lives. The caller has counted or pinned the inode.
+  virtual std::uint64_t number_of(NodeId id) const noexcept = 0;
+  // The id of the inode that has such a number now; one that is nobody's if none has. Lock-free under the
+  // lockless policy. Nothing is counted: the id is good for as long as whoever gave the number holds
+  // a lookup count.
+  virtual NodeId id_of_number(std::uint64_t number) noexcept = 0;
 
   // As lookup, but nothing is counted: the id may be dead when the call returns.
   virtual Result<Entry> peek(Worker& me, NodeId dir, NameRef name) = 0;

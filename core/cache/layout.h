@@ -36,13 +36,14 @@
 //             generation          reclaimer: id stripe, all counts odd         anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
 //             cseq, page_stamp    inode lock                                   anyone; the same
+//             id_next             id stripe of the identity                    anyone, see InodeTable
+//             identity_generation birth; reclaimer, 0, before generation       anyone, see InodeTable
 //   DentryPub until, next         bucket lock                                  anyone
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names,
 //             orphan              inode lock                                   the same
 //             queue_next          inode lock, queue lock to add                who took the list
-//             id_next             id stripe of the identity                    the same
 //             node                InodeTable::enter, reclaimer                 who pins the inode
 //   DentryPriv hook               child's inode lock (live), limbo lock (dead) the same
 #pragma once
@@ -79,9 +80,10 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint32_t> parent_index{0};  // Directories only; 0 is unknown.
   Shared<std::uint32_t> parent_generation{0};
   Shared<std::uint32_t> link_cell{0};   // Symbolic links only: the target; 0 is not cached.
+  Shared<std::uint32_t> id_next{0};     // Next in the inode table's chain, or its end marker.
   Shared<std::uint64_t> walk_until{0};  // Tick up to which line 0 was confirmed by the store.
   Shared<std::uint64_t> acl_until{0};   // And up to which it is known to have no ACL; 0: unknown.
-  Shared<std::uint64_t> ino{0};
+  Shared<std::uint64_t> identity_generation{0};  // Constant in a life; 0 between two.
   // Line 1: what stat reports.
   Seqcount aseq;
   Shared<std::uint64_t> size{0};
@@ -103,7 +105,7 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint64_t> dev{0};
   Shared<std::uint32_t> blksize{0};
   Shared<std::uint32_t> page_stamp{0};  // See Cache::same_content. Under the inode lock, no count.
-  Shared<std::uint64_t> identity_generation{0};  // Constant while the slot is in use.
+  Shared<std::uint64_t> ino{0};         // Constant while the slot is in use.
 };
 static_assert(sizeof(InodePub) == 3 * kCacheLine);
 
@@ -162,7 +164,6 @@ struct alignas(kCacheLine) InodePriv {
   bool overlapped : 1 = false;   // The section on aseq that is open was opened more than once.
   bool orphan : 1 = false;       // Orphans has a descriptor of it.
   std::uint32_t queue_next = 0;  // In the reclaimer's queue: the next there, or its end. 0: not.
-  std::uint32_t id_next = 0;
   Node node;
   Names names;  // Live dentries that lead here.
 };

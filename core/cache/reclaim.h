@@ -78,7 +78,8 @@ class Reclaimer {
     core_.store.release(remains->node);
     free_string(core_.slots, remains->link_cell);
     // A slot whose generations are used up is retired: its ids would come round.
-    if (core_.slots.inode(index).generation.load(std::memory_order_relaxed) != ~0U) {
+    if (core_.slots.inode(index).generation.load(std::memory_order_relaxed) <
+        NodeId::kGenerationMax) {
       core_.slots.free_inode(index);
     }
     me.count(Counter::kInodeReclaimed);

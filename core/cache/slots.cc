@@ -16,7 +16,7 @@ namespace evenfs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x3173666e65766531;  // "1evenfs1"
-constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::uint32_t kLayoutVersion = 2;
 constexpr std::uint32_t kSlotsCeiling = 1U << 27;
 constexpr std::uint64_t kPage = 4096;
 
@@ -41,8 +41,8 @@ struct Slots::Plan {
   std::uint32_t names;
   std::uint32_t capacity;
   std::uint32_t buckets;
-  std::uint64_t inodes_at, dentries_at, cells_at, buckets_at, shared_bytes;
-  std::uint64_t inode_privs_at, dentry_privs_at, id_heads_at, homes_at, clocks_at, private_bytes;
+  std::uint64_t inodes_at, dentries_at, cells_at, buckets_at, id_heads_at, shared_bytes;
+  std::uint64_t inode_privs_at, dentry_privs_at, homes_at, clocks_at, private_bytes;
 
   explicit Plan(const Limits& limits) {
     names = static_cast<std::uint32_t>(
@@ -54,11 +54,11 @@ struct Slots::Plan {
     dentries_at = huge_page_up(inodes_at + std::uint64_t{capacity} * sizeof(InodePub));
     cells_at = page_up(dentries_at + std::uint64_t{capacity} * sizeof(DentryPub));
     buckets_at = huge_page_up(cells_at + std::uint64_t{cells()} * sizeof(StringCell));
-    shared_bytes = page_up(buckets_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
+    id_heads_at = huge_page_up(buckets_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
+    shared_bytes = page_up(id_heads_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
     inode_privs_at = 0;
     dentry_privs_at = page_up(std::uint64_t{capacity} * sizeof(InodePriv));
-    id_heads_at = page_up(dentry_privs_at + std::uint64_t{capacity} * sizeof(DentryPriv));
-    homes_at = page_up(id_heads_at + std::uint64_t{buckets} * sizeof(std::uint32_t));
+    homes_at = page_up(dentry_privs_at + std::uint64_t{capacity} * sizeof(DentryPriv));
     clocks_at = page_up(homes_at + std::uint64_t{capacity} * sizeof(std::uint32_t));
     private_bytes = page_up(clocks_at + capacity);
   }
@@ -87,7 +87,7 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
       buckets_(reinterpret_cast<Shared<std::uint32_t>*>(shared_.base() + plan.buckets_at)),
       inode_privs_(reinterpret_cast<InodePriv*>(private_.base() + plan.inode_privs_at)),
       dentry_privs_(reinterpret_cast<DentryPriv*>(private_.base() + plan.dentry_privs_at)),
-      id_heads_(reinterpret_cast<std::uint32_t*>(private_.base() + plan.id_heads_at)),
+      id_heads_(reinterpret_cast<Shared<std::uint32_t>*>(shared_.base() + plan.id_heads_at)),
       homes_(reinterpret_cast<std::atomic<std::uint32_t>*>(private_.base() + plan.homes_at)),
       clocks_(reinterpret_cast<std::atomic<std::uint8_t>*>(private_.base() + plan.clocks_at)),
       bucket_count_(plan.buckets),
@@ -99,12 +99,12 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
       dentry_pool_(plan.capacity),
       cell_pool_(plan.cells()) {
   new (shared_.base())
-      ArenaHeader{kMagic,           kLayoutVersion, bucket_count_,   plan.inodes_at,
-                  plan.dentries_at, plan.cells_at,  plan.buckets_at, hash_seed_};
+      ArenaHeader{kMagic,        kLayoutVersion,  bucket_count_, plan.inodes_at,  plan.dentries_at,
+                  plan.cells_at, plan.buckets_at, hash_seed_,    plan.id_heads_at};
   // The buckets are counted as memory from the start; touching them all here keeps that true.
   for (std::uint32_t b = 0; b < bucket_count_; ++b) {
     new (&buckets_[b]) Shared<std::uint32_t>(kEndOfChain | b);
-    new (&id_heads_[b]) std::uint32_t(0);
+    new (&id_heads_[b]) Shared<std::uint32_t>(kEndOfChain | b);
   }
 }
 
@@ -131,6 +131,7 @@ void Slots::use_huge_pages() noexcept {
     done = end / Mapping::kHugePage * Mapping::kHugePage;
   };
   whole(buckets_, bucket_count_, huge_buckets_);
+  whole(id_heads_, bucket_count_, huge_id_heads_);
   whole(dentries_, dentry_pool_.high_water(), huge_dentries_);
   whole(inodes_, inode_pool_.high_water(), huge_inodes_);
 }
@@ -153,7 +154,7 @@ std::optional<std::uint32_t> Slots::carve_inode() {
     // Ids of an earlier cache over the same store, as an exporting server may keep them, are
     // to be stale here: each cache starts its generations somewhere else.
     if (index != NodeId::kRootIndex) {
-      slot->generation.store(1 + static_cast<std::uint32_t>(hash_seed_ >> 34),
+      slot->generation.store(1 + static_cast<std::uint32_t>(hash_seed_ >> 34),  // Below 2^30 + 1.
                              std::memory_order_relaxed);
     }
     slot->nseq.advance_for_test(seq_start_);

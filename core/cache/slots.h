@@ -32,6 +32,7 @@ struct ArenaHeader {
   std::uint64_t cells_at;
   std::uint64_t buckets_at;
   std::uint64_t hash_seed;
+  std::uint64_t id_heads_at;
 };
 
 class Slots {
@@ -53,7 +54,7 @@ class Slots {
   StringCell& cell(std::uint32_t index) const noexcept { return cells_[index]; }
   Shared<std::uint32_t>& bucket(std::uint32_t index) const noexcept { return buckets_[index]; }
   // Heads of the inode table's chains: as many as buckets.
-  std::uint32_t& id_head(std::uint32_t index) const noexcept { return id_heads_[index]; }
+  Shared<std::uint32_t>& id_head(std::uint32_t index) const noexcept { return id_heads_[index]; }
   // The bucket of a dentry; written before it is published, read by who wants to kill it.
   std::atomic<std::uint32_t>& home(std::uint32_t index) const noexcept { return homes_[index]; }
   // 0 to 2: how lately a dentry was used; see eviction.h.
@@ -118,7 +119,7 @@ class Slots {
   Shared<std::uint32_t>* const buckets_;
   InodePriv* const inode_privs_;
   DentryPriv* const dentry_privs_;
-  std::uint32_t* const id_heads_;
+  Shared<std::uint32_t>* const id_heads_;
   std::atomic<std::uint32_t>* const homes_;
   std::atomic<std::uint8_t>* const clocks_;
   const std::uint32_t bucket_count_;
@@ -133,6 +134,7 @@ class Slots {
   std::uint64_t huge_buckets_ = 0;
   std::uint64_t huge_dentries_ = 0;
   std::uint64_t huge_inodes_ = 0;
+  std::uint64_t huge_id_heads_ = 0;
 };
 
 }  // namespace evenfs

@@ -12,7 +12,8 @@
 //   rwlock    shared, global    shared, global    -           -            -
 //   mutex     global            global            -           -            -
 //
-// A getattr has an id, and the lookup count behind the id keeps the slot: it needs no RcuGuard.
+// A getattr has an id, and the lookup count behind the id keeps the slot: it needs no RcuGuard. The
+// inode table, from a number to an id, is read like a bucket: sharded takes the stripe of the table.
 //
 // Writers take a bucket's or an inode's guard for a few stores and never hold two of them
 // (docs/locking.md), so one global lock can stand for all. In lockless and sharded that guard is the
@@ -41,12 +42,14 @@ struct [[nodiscard]] NoGuard {
 };
 
 template <class P>
-concept LockingPolicy = requires(P policy, std::uint32_t bucket, FutexMutex& inode_lock) {
+concept LockingPolicy = requires(P policy, std::uint32_t bucket, FutexMutex& inode_lock,
+                                 std::mutex& table_stripe) {
   { P::kLocking } -> std::convertible_to<Locking>;
   { policy.read() } -> std::destructible;
   { policy.read_by_id() } -> std::destructible;
   { policy.read_bucket(bucket) } -> std::destructible;
   { policy.read_inode(inode_lock) } -> std::destructible;
+  { policy.read_table(table_stripe) } -> std::destructible;
   { policy.write_bucket(bucket) } -> std::destructible;
   { policy.write_inode(inode_lock) } -> std::destructible;
   { policy.synchronize() } -> std::same_as<void>;
@@ -74,6 +77,7 @@ class LocklessPolicy {
   NoGuard read_by_id() noexcept { return {}; }
   NoGuard read_bucket(std::uint32_t) noexcept { return {}; }
   NoGuard read_inode(FutexMutex&) noexcept { return {}; }
+  NoGuard read_table(std::mutex&) noexcept { return {}; }
   auto write_bucket(std::uint32_t bucket) noexcept { return buckets_.lock(bucket); }
   auto write_inode(FutexMutex& lock) noexcept { return std::unique_lock(lock); }
   void synchronize() noexcept { rcu_synchronize(); }
@@ -89,6 +93,7 @@ class ShardedPolicy {
   NoGuard read_by_id() noexcept { return {}; }
   auto read_bucket(std::uint32_t bucket) noexcept { return buckets_.lock(bucket); }
   auto read_inode(FutexMutex& lock) noexcept { return std::unique_lock(lock); }
+  auto read_table(std::mutex& stripe) noexcept { return std::unique_lock(stripe); }
   auto write_bucket(std::uint32_t bucket) noexcept { return buckets_.lock(bucket); }
   auto write_inode(FutexMutex& lock) noexcept { return std::unique_lock(lock); }
   void synchronize() noexcept {}
@@ -104,6 +109,7 @@ class RwlockPolicy {
   auto read_by_id() { return std::shared_lock(lock_); }
   NoGuard read_bucket(std::uint32_t) noexcept { return {}; }
   NoGuard read_inode(FutexMutex&) noexcept { return {}; }
+  NoGuard read_table(std::mutex&) noexcept { return {}; }
   auto write_bucket(std::uint32_t) { return std::unique_lock(lock_); }
   auto write_inode(FutexMutex&) { return std::unique_lock(lock_); }
   void synchronize() noexcept {}
@@ -119,6 +125,7 @@ class MutexPolicy {
   auto read_by_id() { return std::unique_lock(lock_); }
   NoGuard read_bucket(std::uint32_t) noexcept { return {}; }
   NoGuard read_inode(FutexMutex&) noexcept { return {}; }
+  NoGuard read_table(std::mutex&) noexcept { return {}; }
   auto write_bucket(std::uint32_t) { return std::unique_lock(lock_); }
   auto write_inode(FutexMutex&) { return std::unique_lock(lock_); }
   void synchronize() noexcept {}

@@ -39,6 +39,14 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
   store->root_identity_ = found->identity;
   store->root_node_ = found->node;
   store->caps_.has_handles = local::kind_of(found->node) != NodeKind::kNamed;
+  if (store->caps_.has_handles) {
+    const Result<local::Seen> seen = local::look_at(twin->get(), true);
+    if (!seen) return seen.error();
+    store->root_mount_ =
+        store->mounts_.index_of(*seen, twin->get(), store->proc_fds_.get()).value_or(0);
+    store->durable_ = local::DurableNumbers(*seen, twin->get());
+    store->caps_.source_tag = store->durable_.source_tag();
+  }
   return store;
 }
 
@@ -82,7 +90,10 @@ Result<Found> LocalStore::found(UniqueFd& fd, const Node& dir, std::string_view 
   if (options_.use_handles) mount = mounts_.index_of(*seen, fd.get(), proc_fds_.get());
   if (!mount.has_value()) {
     found.node = nodes_.named_node(found.identity, found.attr.mode, dir, name, fd);
-  } else if (local::fits_inline(seen->handle)) {
+    return found;
+  }
+  if (const auto number = durable_.number_of(*seen)) found.identity.generation = *number;
+  if (local::fits_inline(seen->handle)) {
     found.node = local::inline_node(seen->handle, found.attr.mode, *mount);
   } else {
     found.node = nodes_.heap_node(seen->handle, found.attr.mode, *mount);
@@ -114,17 +125,22 @@ Result<Found> LocalStore::lookup_parent(const Node& dir) {
   Result<UniqueFd> parent = with_room([&] { return local::open_parent((*fd)->get()); });
   if (!parent) return parent.error();
 
+  const Result<local::Seen> seen = local::look_at(parent->get(), true);
+  if (!seen) return seen.error();
+  if (local::identity_of(*seen) == root_identity_) return root();
+  if (const Status below = below_root(parent->get()); !below) return below.error();
+  return found(*parent, Node{}, std::string_view());
+}
+
+Status LocalStore::below_root(int dir) {
   UniqueFd above;
   Identity below;
   for (int depth = 0; depth < kDepthMax; ++depth) {
-    const int at = above ? above.get() : parent->get();
+    const int at = above ? above.get() : dir;
     const Result<local::Seen> seen = local::look_at(at, true);
     if (!seen) return seen.error();
     const Identity identity = local::identity_of(*seen);
-    if (identity == root_identity_) {
-      if (!above) return root();
-      return found(*parent, Node{}, std::string_view());
-    }
+    if (identity == root_identity_) return Status();
     if (identity == below) return Errno(ESTALE);  // The top of everything: we were outside.
     below = identity;
     Result<UniqueFd> next = with_room([&] { return local::open_parent(at); });
@@ -132,6 +148,22 @@ Result<Found> LocalStore::lookup_parent(const Node& dir) {
     above = std::move(next).value();
   }
   return Errno(ESTALE);
+}
+
+Result<Found> LocalStore::find(std::uint64_t durable) {
+  if (!durable_.known()) return Errno(ESTALE);
+  const local::FileHandle handle = durable_.handle_of(durable);
+  const int mount = mounts_.descriptor(root_mount_);
+  Result<UniqueFd> fd = with_room([&] { return local::open_handle(mount, handle, O_PATH); });
+  if (!fd) return fd.error();
+  Result<Found> object = found(*fd, Node{}, std::string_view());
+  if (!object) return object.error();
+  Status here;
+  if (object->identity.generation != durable) here = Errno(ESTALE);
+  if (here && S_ISDIR(object->attr.mode)) here = below_root(fd->get());
+  if (here) return object;
+  release(object->node);
+  return here.error();
 }
 
 }  // namespace evenfs

@@ -32,6 +32,7 @@
 #include <string>
 
 #include "core/store/cred_switch.h"
+#include "core/store/durable.h"
 #include "core/store/fd_cache.h"
 #include "core/store/local_node.h"
 #include "core/store/mount_table.h"
@@ -66,6 +67,7 @@ class LocalStore final : public Store {
   void release(const Node& node) noexcept override;
   Result<Found> lookup(const Node& dir, NameRef name) override;
   Result<Found> lookup_parent(const Node& dir) override;
+  Result<Found> find(std::uint64_t durable) override;
 
   Result<Attr> getattr(const Node& node, File* file) override;
   Result<Attr> setattr(const Node& node, const SetAttr& change, File* file) override;
@@ -136,6 +138,8 @@ class LocalStore final : public Store {
   // Makes a Node of what `fd` was just opened as: `name` in `dir`, or something without a name.
   // `fd` is an O_PATH descriptor where the object is a directory or has no name; it may be taken.
   Result<Found> found(UniqueFd& fd, const Node& dir, std::string_view name);
+  // Whether a directory is the root or below it. ESTALE if not.
+  Status below_root(int dir);
   Result<Found> lookup_in(const FdCache::Ref& dir_descriptor, const Node& dir, NameRef name);
 
   // --- local_change.cc.
@@ -166,6 +170,8 @@ class LocalStore final : public Store {
   Identity root_identity_;
   FdCache cache_;
   MountTable mounts_;
+  std::uint16_t root_mount_ = 0;  // Set by open(), as the next.
+  local::DurableNumbers durable_;
   NodeTable nodes_;
 };
 

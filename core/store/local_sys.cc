@@ -130,6 +130,7 @@ Identity identity_of(const Seen& seen) noexcept {
   // A directory that is bind-mounted once more below the root must be two directories, since
   // each has one parent. A file may have two names; there the cache has to see that it is one.
   if (S_ISDIR(seen.stat.stx_mode)) identity.generation ^= seen.stat.stx_mnt_id * kSpread;
+  identity.generation &= ~Identity::kDurable;
   return identity;
 }
 

@@ -62,7 +62,7 @@ Attr attr_of(const struct statx& stat) noexcept;
 
 // The generation is a digest of the handle, or the time of birth where there is no handle (then
 // a number that is used again within one tick of the kernel's clock is not told apart). For a
-// directory it tells the mount, too.
+// directory it tells the mount, too. Never durable; DurableNumbers makes it so.
 Identity identity_of(const Seen& seen) noexcept;
 
 // `mount` is any descriptor but O_PATH on the handle's mount. ESTALE when the object is gone.

@@ -77,11 +77,16 @@ void MemoryStore::touch(MemoryInode& inode, bool data) {
   if (data) inode.attr.mtime = inode.attr.ctime;
 }
 
+std::uint64_t MemoryStore::generation_of(const MemoryInode& inode) const noexcept {
+  if (!options_.durable || &inode == root_) return inode.generation;
+  return Identity::kDurable | inode.attr.ino << 32 | (inode.generation & 0xffff'ffffU);
+}
+
 Found MemoryStore::hand_out(MemoryInode& inode) {
   ++inode.refs;
   Found found;
   found.node.words[0] = reinterpret_cast<std::uintptr_t>(&inode);
-  found.identity = Identity{inode.attr.dev, inode.attr.ino, inode.generation};
+  found.identity = Identity{inode.attr.dev, inode.attr.ino, generation_of(inode)};
   found.attr = inode.snapshot();
   return found;
 }
@@ -177,6 +182,15 @@ Result<Found> MemoryStore::lookup_parent(const Node& dir) {
   if (!inode.is_dir()) return Errno(ENOTDIR);
   if (inode.parent == nullptr) return Errno(ESTALE);
   return hand_out(*inode.parent);
+}
+
+Result<Found> MemoryStore::find(std::uint64_t durable) {
+  if (const Status status = enter("find"); !status) return status.error();
+  const Guard guard(mutex_);
+  for (MemoryInode& inode : inodes_) {
+    if (generation_of(inode) == durable) return hand_out(inode);
+  }
+  return Errno(ESTALE);
 }
 
 Result<Found> MemoryStore::mknod(const Node& dir, NameRef name, std::uint32_t mode,

@@ -35,6 +35,7 @@ class MemoryStore final : public Store {
     std::uint32_t root_uid = 0;
     std::uint32_t root_gid = 0;
     bool has_acls = false;  // What caps() says; there are no lists.
+    bool durable = false;   // Identity::generation is durable, for all but the root.
     // Called at the start of each operation with its name ("lookup", "rename", "write", ...),
     // with no lock held: a test may count, wait or change the tree here. An error that it
     // returns is the operation's answer.
@@ -59,6 +60,7 @@ class MemoryStore final : public Store {
   void release(const Node& node) noexcept override;
   Result<Found> lookup(const Node& dir, NameRef name) override;
   Result<Found> lookup_parent(const Node& dir) override;
+  Result<Found> find(std::uint64_t durable) override;
 
   Result<Attr> getattr(const Node& node, File* file) override;
   Result<Attr> setattr(const Node& node, const SetAttr& change, File* file) override;
@@ -99,6 +101,7 @@ class MemoryStore final : public Store {
   using Inodes = boost::intrusive::list<MemoryInode>;
 
   static MemoryInode& inode_of(const Node& node) noexcept;
+  std::uint64_t generation_of(const MemoryInode& inode) const noexcept;
   Status enter(std::string_view operation) const;
 
   // All of these: with mutex_ held.

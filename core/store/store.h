@@ -95,6 +95,8 @@ struct StoreCaps {
   bool has_acls = false;       // Permission bits alone may not decide.
   bool has_handles = false;    // Objects are reached again without a descriptor kept for them.
   bool switches_cred = false;  // New objects are made as the caller.
+  // Differs between sources, so that a durable number of one is not taken for another's: 31 bits.
+  std::uint32_t source_tag = 0;
 };
 
 // Figures for the statistics: gauges, not totals.
@@ -125,6 +127,8 @@ class Store {
   // Never follows a symbolic link. ENOENT when the name is not there.
   virtual Result<Found> lookup(const Node& dir, NameRef name) = 0;
   virtual Result<Found> lookup_parent(const Node& dir) = 0;  // "..", never above the root.
+  // The object whose Identity::generation is `durable`: ESTALE when it is gone, or no such number.
+  virtual Result<Found> find(std::uint64_t durable) = 0;
 
   // `file`, where given, is an open file of the node and is preferred.
   virtual Result<Attr> getattr(const Node& node, File* file) = 0;

@@ -12,8 +12,11 @@ import mmap
 import os
 import stat
 import struct
+import sys
 import time
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from handles import open_handle, take_handle  # noqa: E402
 from looks import content, digest, exact, moved, shape
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +54,8 @@ class Actor:
         os.umask(umask)
         self.slots = [None] * SLOTS
         self.numbers = [None] * SLOTS  # st_ino when the slot was opened.
+        self.top = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        self.handles = {}
         self.who = {}  # Process id: number of the actor.
 
     def serve(self, requests, replies):
@@ -127,6 +132,16 @@ class Actor:
                    AT_SYMLINK_FOLLOW)
         else:
             c_call(LIBC.linkat, self.fd(slot), b"", AT_FDCWD, path, AT_EMPTY_PATH)
+
+    def op_take_handle(self, key, path):
+        """The handle itself is the file system's own."""
+        self.handles[key] = take_handle(path)
+
+    def op_open_handle(self, slot, key, flags):
+        if key not in self.handles:
+            return "not taken yet"
+        self.put(slot, open_handle(self.top, self.handles[key], flags | os.O_NONBLOCK))
+        return shape(os.fstat(self.fd(slot)))
 
     def op_mkdir(self, path, mode):
         os.mkdir(path, mode)

@@ -13,6 +13,7 @@ from ops_content import DIRECTORY_CHANGES, ContentOps
 from paths import Paths
 
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
+HANDLES = 6  # That each process remembers.
 
 # How often, by group; a group can be left out.
 WEIGHTS = {
@@ -20,6 +21,7 @@ WEIGHTS = {
               (8, "mkdir"), (4, "mknod"), (5, "symlink"), (6, "link"), (8, "unlink"), (5, "rmdir"),
               (10, "rename"), (3, "readlink"), (1, "chdir"), (1, "getcwd"), (1, "umask"),
               (3, "close"), (4, "stat"), (4, "fstat"), (3, "same")),
+    "handles": ((4, "take_handle"), (4, "open_handle")),
     "list": ((5, "list"),),
     "data": ((8, "pread"), (3, "read"), (10, "pwrite"), (4, "write"), (5, "truncate"),
              (4, "fallocate"), (3, "copy"), (3, "seek"), (4, "map")),
@@ -62,7 +64,7 @@ class Generator(ContentOps):
             self.paths.gone(arguments[0])
         if error:
             return
-        if name in ("open", "tmpfile"):
+        if name in ("open", "tmpfile") or name == "open_handle" and isinstance(reply[1], tuple):
             self.open[actor].add(arguments[0])
         elif name == "close":
             self.open[actor].discard(arguments[0])
@@ -99,6 +101,16 @@ class Generator(ContentOps):
     def linkfd(self):
         slot, path = self.slot(), self.paths.new()
         return "linkfd", self.watch(slot, path), slot, path, self.rng.random() < 0.8
+
+    def take_handle(self):
+        path = self.paths.any()
+        return "take_handle", self.watch(path), self.rng.randrange(HANDLES), path
+
+    def open_handle(self):
+        if self.rng.random() < 0.9:
+            self.actor = 0  # The others may not.
+        flags = self.rng.choice((os.O_RDWR, os.O_RDWR, os.O_RDONLY, os.O_WRONLY, os.O_PATH))
+        return ("open_handle", (), self.rng.randrange(SLOTS), self.rng.randrange(HANDLES), flags)
 
     def mkdir(self):
         path = self.paths.new()

@@ -91,6 +91,9 @@ class HookedStore final : public Store {
   Result<Found> lookup_parent(const Node& dir) override {
     return around("lookup_parent", [&] { return behind_.lookup_parent(dir); });
   }
+  Result<Found> find(std::uint64_t durable) override {
+    return around("find", [&] { return behind_.find(durable); });
+  }
   Result<Attr> getattr(const Node& node, File* file) override {
     return around("getattr", [&] { return behind_.getattr(node, file); });
   }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// DurableNumbers: an object's file handle as one number of 64 bits, and back.
+//
+//   1 | inode number:31 | the file system's generation of it:32
+//
+// A handle is nearly that, plus bytes that are the same for all objects of one file system. Where they
+// stand is known for ext4, XFS, tmpfs and btrfs; the bytes that are the same are learned from the handle
+// of the root. What does not fit (an inode number of more than 31 bits, another subvolume or file system)
+// has no number: the caller then does without. Nor has a directory that is reached by another mount of
+// the same file system: it must be another directory there, since it has another parent. A file is the
+// same by whatever mount.
+//
+// The number is a name for whoever holds it, not a permission: as with a file handle, an object that
+// others have moved out of the root is found by it too.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/store/local_sys.h"
+
+namespace evenfs::local {
+
+class DurableNumbers {
+ public:
+  // None at all where the root's handle is of no known kind.
+  DurableNumbers() = default;
+  // `fd` is a descriptor of the root.
+  DurableNumbers(const Seen& root, int fd) noexcept;
+
+  // With Identity::kDurable. The root itself has none: its id is the same in every life.
+  std::optional<std::uint64_t> number_of(const Seen& seen) const noexcept;
+  // REQUIRES: known().
+  FileHandle handle_of(std::uint64_t number) const noexcept;
+  bool known() const noexcept { return layout_ != nullptr; }
+  // Differs between file systems and roots: 31 bits.
+  std::uint32_t source_tag() const noexcept { return source_tag_; }
+
+ private:
+  struct Layout {  // Of a handle; offsets and lengths in bytes.
+    std::int32_t type;
+    std::uint32_t length;
+    std::uint32_t ino_at;
+    std::uint32_t ino_bytes;
+    std::uint32_t generation_at;
+  };
+  static const Layout kLayouts[];
+
+  const Layout* layout_ = nullptr;
+  std::uint64_t dev_ = 0;
+  std::uint64_t mount_ = 0;
+  FileHandle same_;  // Of the root, with zeros for inode number and generation.
+  std::uint64_t root_number_ = 0;
+  std::uint32_t source_tag_ = 0;
+};
+
+}  // namespace evenfs::local
