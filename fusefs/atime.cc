@@ -13,7 +13,11 @@ constexpr std::int64_t kDayS = 24 * 60 * 60;
 bool AtimeSection::may_move(Request& r, NodeId id) {
   if (r.fs.atime_rule != AtimeRule::kRelative) return r.fs.atime_rule == AtimeRule::kAlways;
   Attr attr;
-  if (!r.fs.cache.peek_attr(id, attr)) return true;
+  return !r.fs.cache.peek_attr(id, attr) || is_due(r.fs.atime_rule, attr);
+}
+
+bool AtimeSection::is_due(AtimeRule rule, const Attr& attr) {
+  if (rule != AtimeRule::kRelative) return rule == AtimeRule::kAlways;
   // The kernel's rule for relatime.
   if (attr.atime <= attr.mtime || attr.atime <= attr.ctime) return true;
   timespec now{};

@@ -27,14 +27,16 @@ int backing_flags(int flags) {
 }
 
 // Whether the kernel may keep the pages of the open before: if nobody has changed the file in the
-// source since, by its size and times at this moment. A time that is younger than what the source's
-// clock can tell apart does not tell the content: another change may get the same one.
+// source since, by its size and times at this moment, and no access time is due. A time that is younger
+// than what the source's clock can tell apart does not tell the content: another change may get the
+// same one.
 bool keeps_pages(Request& r, NodeId id, File& file) {
   constexpr std::int64_t kYoungS = 2;
   const Result<Cache::Pin> held = r.fs.cache.pin(id);
   if (!held) return false;
   const Result<Attr> now = r.fs.store.getattr(held->node(), &file);
-  if (!now) return false;
+  // What is read from pages moves no access time on the source.
+  if (!now || AtimeSection::is_due(r.fs.atime_rule, *now)) return false;
   timespec clock{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
   const bool settled = clock.tv_sec - now->ctime.sec > kYoungS;

@@ -33,4 +33,22 @@ for round in 1 2 3; do
 done
 poll 30 kept || fail "a file at rest is read again at each open"
 stop
+
+# Where each read moves the access time, pages are not kept: what is read from them would not move it.
+mkdir "$tmp/strict"
+mount -t tmpfs -o strictatime,size=1M tmpfs "$tmp/strict"
+echo content >"$tmp/strict/f"
+mount_evenfs "$tmp/strict" "$mnt" --cache-ttl=inf
+settled() { [ $(($(date +%s) - $(stat -c %Z "$tmp/strict/f"))) -gt 3 ]; }
+moved() {
+  expect "content" content "$(<"$mnt/f")"
+  [ "$(stat -c %x "$tmp/strict/f")" != "$last" ]
+}
+expect "content" content "$(<"$mnt/f")"
+poll 30 settled || fail "the clock stands still"
+for round in 1 2 3; do
+  last=$(stat -c %x "$tmp/strict/f")
+  poll 10 moved || fail "reading again moved no access time where each read does (round $round)"
+done
+umount_evenfs "$mnt"
 echo "pages: 300 changes were seen at the next open"
