@@ -24,8 +24,9 @@ void getattr(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 
 // The kernel sends STATX instead of GETATTR when somebody wants to know the time of birth.
 void statx(Request& r, fuse_ino_t ino, int flags, int /*mask*/, fuse_file_info* fi) {
-  if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(r.id(ino));
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, r.id(ino), file_of(fi));
+  const NodeId id = r.id(ino);
+  if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(id);
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file_of(fi));
   attr ? r.reply.statx(*attr, r.fs.attr_timeout_s) : r.reply.error(by_id(attr.error()));
 }
 
@@ -57,18 +58,19 @@ bool is_owner(Request& r, NodeId id) {
 }
 
 void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
+  const NodeId id = r.id(ino);
   SetAttr change = to_change(*attr, to_set);
   // With nothing to set it is chown(-1, -1), or the kernel before a write, for which the write's own
   // handler sees to the bit.
-  const bool by_owner = change.is_nothing() && is_owner(r, r.id(ino));
+  const bool by_owner = change.is_nothing() && is_owner(r, id);
   if (change.size || change.uid || change.gid || by_owner) {
-    const auto mode = mode_without_set_group_id(r, r.id(ino), file_of(fi));
+    const auto mode = mode_without_set_group_id(r, id, file_of(fi));
     if (!mode) return r.reply.error(by_id(mode.error()));
     // In the same call, so that it stays as it is if the call fails. A mode that came along is the old
     // one without set-user-id.
     if (mode->has_value()) change.mode = change.mode.value_or(**mode) & **mode;
   }
-  const Result<Attr> now = r.fs.cache.setattr(r.me, r.id(ino), change, file_of(fi));
+  const Result<Attr> now = r.fs.cache.setattr(r.me, id, change, file_of(fi));
   now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));
 }
 

@@ -130,10 +130,11 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
   const OpenFile& open = file_at(fi);
   // Pages that were written through a mapping have a place, which appending would not give them.
   if (open.append_only && fi->writepage != 0) return r.reply.error(Errno(EPERM));
+  const NodeId id = r.id(ino);
   const Result<std::size_t> put = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, r.id(ino), open.file.get());
+    const Status ready = drop_set_group_id(r, id, open.file.get());
     if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
     if (!change) return change.error();
     return open.file->write(std::as_bytes(std::span(data, size)),
                             static_cast<std::uint64_t>(offset));
@@ -143,10 +144,11 @@ void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t
 
 void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info* fi) {
+  const NodeId id = r.id(ino);
   const Status status = [&]() -> Status {
-    const Status ready = drop_set_group_id(r, r.id(ino), file_at(fi).file.get());
+    const Status ready = drop_set_group_id(r, id, file_at(fi).file.get());
     if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->fallocate(mode, static_cast<std::uint64_t>(offset),
                                        static_cast<std::uint64_t>(length));
@@ -158,11 +160,12 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      fuse_ino_t to_ino, off_t to_offset, fuse_file_info* to_fi, std::size_t length,
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
+  const NodeId to = r.id(to_ino);
   const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, r.id(to_ino), file_at(to_fi).file.get());
+    const Status ready = drop_set_group_id(r, to, file_at(to_fi).file.get());
     if (!ready) return ready.error();
     const AtimeSection atime(r, r.id(ino));
-    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(to_ino), Fields::kStat);
+    const Result<Cache::Change> change = r.fs.cache.begin_change(to, Fields::kStat);
     if (!change) return change.error();
     return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), *file_at(to_fi).file,
                                         static_cast<std::uint64_t>(to_offset), length);

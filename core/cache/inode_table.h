@@ -63,8 +63,9 @@ class InodeTable {
     const auto inode = core_.lock_inode(slot);
     InodeBirth(inode).finish(found, trusted, until, refs);
     Shared<std::uint32_t>& head = core_.slots.id_head(bucket);
-    inode.pub().id_next.store(head.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    // [MO-6] release, pairs with the acquires in scan(): who finds the index sees the inode.
+    // [MO-6] release, here and for the head, pairs with the acquires in scan(): who finds an index sees
+    // the inode. Here for a reader who stood on this slot in the life before.
+    inode.pub().id_next.store(head.load(std::memory_order_relaxed), std::memory_order_release);
     head.store(slot, std::memory_order_release);
     return slot;
   }

@@ -3,6 +3,7 @@
 
 #include <sys/statfs.h>
 
+#include <bit>
 #include <cstring>
 
 #include <xxhash.h>
@@ -30,8 +31,9 @@ void write(FileHandle& handle, std::uint32_t at, std::uint32_t bytes,
 
 }  // namespace
 
-// As the kernel's file systems encode them, little-endian machines only; see fid types in
-// linux/exportfs.h, struct xfs_fid64, struct btrfs_fid and shmem_encode_fh.
+// As the kernel's file systems encode them: see the types in linux/exportfs.h, struct xfs_fid64, struct
+// btrfs_fid and shmem_encode_fh. A handle whose inode number is not where it is said to be is not used.
+static_assert(std::endian::native == std::endian::little, "fields are copied into 64-bit words");
 const DurableNumbers::Layout DurableNumbers::kLayouts[] = {
     {0x01, 8, 0, 4, 4},  // ext4 and others that use the kernel's own form; XFS with 32-bit numbers.
     {0x01, 12, 4, 8, 0},   // tmpfs.

@@ -10,8 +10,8 @@
 // the same file system: it must be another directory there, since it has another parent. A file is the
 // same by whatever mount.
 //
-// The number is a name for whoever holds it, not a permission: as with a file handle, an object that
-// others have moved out of the root is found by it too.
+// The number is a name for whoever holds it, not a permission: as with a file handle, a file that others
+// have moved out of the root is found by it too. Of a directory LocalStore::find sees that.
 #pragma once
 
 #include <cstdint>
