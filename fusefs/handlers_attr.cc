@@ -7,7 +7,7 @@
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
-#include "fusefs/set_group_id.h"
+#include "fusefs/set_id.h"
 
 namespace evenfs {
 namespace {
@@ -47,30 +47,14 @@ SetAttr to_change(const struct stat& attr, int to_set) {
   if (has(FUSE_SET_ATTR_MTIME)) {
     change.mtime = time_of(has(FUSE_SET_ATTR_MTIME_NOW), attr.st_mtim);
   }
-  // Not sent while HANDLE_KILLPRIV is off, when the kernel sends the new mode itself.
-  change.clear_suid_sgid = has(FUSE_SET_ATTR_KILL_SUID) || has(FUSE_SET_ATTR_KILL_SGID);
   return change;
 }
 
-bool is_owner(Request& r, NodeId id) {
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, nullptr);
-  return attr && attr->uid == r.maker().uid;
-}
-
 void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_file_info* fi) {
+  const bool lacks_fsetid = (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
   const NodeId id = r.id(ino);
-  SetAttr change = to_change(*attr, to_set);
-  // With nothing to set it is chown(-1, -1), or the kernel before a write, for which the write's own
-  // handler sees to the bit.
-  const bool by_owner = change.is_nothing() && is_owner(r, id);
-  if (change.size || change.uid || change.gid || by_owner) {
-    const auto mode = mode_without_set_group_id(r, id, file_of(fi));
-    if (!mode) return r.reply.error(by_id(mode.error()));
-    // In the same call, so that it stays as it is if the call fails. A mode that came along is the old
-    // one without set-user-id.
-    if (mode->has_value()) change.mode = change.mode.value_or(**mode) & **mode;
-  }
-  const Result<Attr> now = r.fs.cache.setattr(r.me, id, change, file_of(fi));
+  const Result<Attr> now =
+      set_attributes(r, id, to_change(*attr, to_set), file_of(fi), lacks_fsetid);
   now ? r.reply.attr(*now, r.fs.attr_timeout_s) : r.reply.error(by_id(now.error()));
 }
 

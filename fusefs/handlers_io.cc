@@ -8,7 +8,7 @@
 
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
-#include "fusefs/set_group_id.h"
+#include "fusefs/set_id.h"
 
 namespace evenfs {
 namespace {
@@ -123,52 +123,39 @@ void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_
   r.reply.bytes(room.first(*got));
 }
 
-// A write changes size and times. It does not change the mode: while HANDLE_KILLPRIV is off, the
-// kernel clears set-id bits by a SETATTR of its own before it sends the write, but for one case.
 void write(Request& r, fuse_ino_t ino, const char* data, std::size_t size, off_t offset,
            fuse_file_info* fi) {
   const OpenFile& open = file_at(fi);
   // Pages that were written through a mapping have a place, which appending would not give them.
   if (open.append_only && fi->writepage != 0) return r.reply.error(Errno(EPERM));
-  const NodeId id = r.id(ino);
-  const Result<std::size_t> put = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, id, open.file.get());
-    if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
-    if (!change) return change.error();
+  const WrittenBy by = fi->writepage != 0 ? WrittenBy::kMapping : WrittenBy::kCall;
+  const Result<std::size_t> put = change_content(r, r.id(ino), *open.file, by, [&] {
     return open.file->write(std::as_bytes(std::span(data, size)),
                             static_cast<std::uint64_t>(offset));
-  }();
+  });
   put ? r.reply.written(*put) : r.reply.error(put.error());
 }
 
 void fallocate(Request& r, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info* fi) {
-  const NodeId id = r.id(ino);
-  const Status status = [&]() -> Status {
-    const Status ready = drop_set_group_id(r, id, file_at(fi).file.get());
-    if (!ready) return ready.error();
-    const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
-    if (!change) return change.error();
-    return file_at(fi).file->fallocate(mode, static_cast<std::uint64_t>(offset),
-                                       static_cast<std::uint64_t>(length));
-  }();
-  r.reply.status(status);
+  File& file = *file_at(fi).file;
+  r.reply.status(change_content(r, r.id(ino), file, WrittenBy::kCall, [&] {
+    return file.fallocate(mode, static_cast<std::uint64_t>(offset),
+                          static_cast<std::uint64_t>(length));
+  }));
 }
 
 void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* fi,
                      fuse_ino_t to_ino, off_t to_offset, fuse_file_info* to_fi, std::size_t length,
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
-  const NodeId to = r.id(to_ino);
-  const Result<std::size_t> copied = [&]() -> Result<std::size_t> {
-    const Status ready = drop_set_group_id(r, to, file_at(to_fi).file.get());
-    if (!ready) return ready.error();
+  File& to = *file_at(to_fi).file;
+  const Result<std::size_t> copied = [&] {
     const AtimeSection atime(r, r.id(ino));
-    const Result<Cache::Change> change = r.fs.cache.begin_change(to, Fields::kStat);
-    if (!change) return change.error();
-    return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), *file_at(to_fi).file,
-                                        static_cast<std::uint64_t>(to_offset), length);
+    return change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {
+      return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), to,
+                                          static_cast<std::uint64_t>(to_offset), length);
+    });
   }();
   copied ? r.reply.written(*copied) : r.reply.error(copied.error());
 }

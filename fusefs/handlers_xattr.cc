@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Extended attributes: the source's, and one of our own on the root that is read but not listed.
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 #include "fusefs/handlers.h"
 #include "fusefs/request.h"
-#include "fusefs/set_group_id.h"
+#include "fusefs/set_id.h"
 #include "fusefs/stats_json.h"
 
 namespace evenfs {
@@ -85,21 +86,32 @@ Fields fields_of(std::string_view name) {
   return name.starts_with("system.") ? Fields::kWalk : Fields::kStat;
 }
 
+// An access control list that is set sets the mode, too, and may cost the object its set-group-id.
+Result<std::unique_ptr<StoreScope>> acl_scope(Request& r, NodeId id, std::string_view name) {
+  using Scope = std::unique_ptr<StoreScope>;
+  if (name != "system.posix_acl_access") return Scope();
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, nullptr);
+  if (!attr) return attr.error();
+  return (attr->mode & S_ISGID) != 0 ? scope_of_caller(r, *attr) : Scope();
+}
+
 void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, std::size_t size,
               int flags) {
   const Status status = [&]() -> Status {
+    const auto by_caller = acl_scope(r, r.id(ino), name);
+    if (!by_caller) return by_caller.error();
     const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), fields_of(name));
     if (!change) return change.error();
-    const Status set =
-        r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
-    if (!set || std::string_view(name) != "system.posix_acl_access") return set;
-    return drop_set_group_id_after_acl(r, change->node());
+    return r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
   }();
   r.reply.status(by_id(status));
 }
 
 void removexattr(Request& r, fuse_ino_t ino, const char* name) {
   const Status status = [&]() -> Status {
+    if (std::string_view(name) == kCapabilityXattr && is_foreign_chown(r, r.id(ino))) {
+      return Errno(EPERM);
+    }
     const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), fields_of(name));
     if (!change) return change.error();
     return r.fs.store.removexattr(change->node(), name);

@@ -64,8 +64,12 @@ Cred Request::maker() const noexcept {
 }
 
 Cred Request::cred() {
+  const Cred cred = maker();
+  return cred.uid == 0 ? cred : cred_with_groups();  // Root needs no group to be allowed anything.
+}
+
+Cred Request::cred_with_groups() {
   Cred cred = maker();
-  if (cred.uid == 0) return cred;  // Root needs no group to be allowed anything.
   // Reads a file under /proc, of the very thread that asked: it may have ids of its own. A caller who
   // has died meanwhile, or who lives in a namespace that we cannot see, has no groups.
   std::vector<std::uint32_t>& groups = thread.groups;

@@ -135,6 +135,8 @@ struct Request {
   Cred maker() const noexcept;
   // The same with groups, for who asks what he may. Valid until the next call.
   Cred cred();
+  // The same, for what groups decide for root too.
+  Cred cred_with_groups();
 
   // The inode that the kernel means. It holds a lookup count, so the id stays good for the request.
   NodeId id(fuse_ino_t number) const noexcept { return fs.cache.id_of_number(number); }

@@ -171,6 +171,17 @@ Result<Attr> BasicCache<Policy>::getattr(Worker& me, NodeId id, File* file) {
 }
 
 template <LockingPolicy Policy>
+Result<std::uint32_t> BasicCache<Policy>::mode(Worker& me, NodeId id, File* file) {
+  std::uint32_t mode = 0;
+  if (fast_.mode(id, mode) == Outcome::kHit) return mode;
+  const Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  const Result<Attr> told = ask_getattr(me, *held, file);
+  if (!told) return told.error();
+  return told->mode;
+}
+
+template <LockingPolicy Policy>
 Result<Attr> BasicCache<Policy>::ask_getattr(Worker& me, const Pin& held, File* file) {
   const Stamp before = core_.slots.inode(held.id().index()).aseq.sample();
   const std::uint64_t until = core_.until();

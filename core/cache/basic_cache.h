@@ -29,6 +29,7 @@ class BasicCache final : public Cache {
   Result<Entry> walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
                      bool follow) override;
   Result<Attr> getattr(Worker& me, NodeId id, File* file) override;
+  Result<std::uint32_t> mode(Worker& me, NodeId id, File* file) override;
   bool peek_attr(NodeId id, Attr& attr) override {
     return fast_.getattr(id, attr) == Outcome::kHit;
   }

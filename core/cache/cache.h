@@ -109,6 +109,9 @@ class Cache {
 
   // `file`, if any, is an open file of the inode; it is used when the store has to be asked.
   virtual Result<Attr> getattr(Worker& me, NodeId id, File* file) = 0;
+  // Type and permission bits: as getattr, but answered from the cache also while only size and times
+  // are not known, as between two writes. Not counted as a request.
+  virtual Result<std::uint32_t> mode(Worker& me, NodeId id, File* file) = 0;
   // The attributes if they are cached; true then. Not counted as a request.
   virtual bool peek_attr(NodeId id, Attr& attr) = 0;
   virtual Result<std::string> readlink(Worker& me, NodeId id) = 0;

@@ -318,7 +318,9 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
 
 template <LockingPolicy Policy>
 Result<Attr> BasicCache<Policy>::setattr(Worker&, NodeId id, const SetAttr& change, File* file) {
-  const bool walk = change.mode || change.uid || change.gid || change.clear_suid_sgid;
+  // With nothing to set, as by chown(-1, -1), set-id bits may go.
+  const bool walk =
+      change.mode || change.uid || change.gid || change.clear_suid_sgid || change.is_nothing();
   Result<Change> inode = begin_change(id, walk ? Fields::kWalk : Fields::kStat);
   if (!inode) return inode.error();
   const std::uint64_t until = core_.until();

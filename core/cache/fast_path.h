@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// FastPath: lookup, getattr and readlink of what is cached. No system call, no allocation, no wait;
+// FastPath: lookup, getattr, mode and readlink of what is cached. No system call, no allocation, no wait;
 // under the lockless policy no lock and, but for LOOKUP's count and the clock's mark, which is set once,
 // no store to shared memory.
 //
@@ -85,6 +85,24 @@ class FastPath {
       outcome = getattr_once(id, attr);
     }
     return outcome;
+  }
+
+  // Under nseq alone, and not repeated: a write that changes size and times leaves it be. As for getattr
+  // the caller's lookup count keeps the slot.
+  Outcome mode(NodeId id, std::uint32_t& mode) noexcept {
+    if (!in_bounds(id)) return Outcome::kStaleId;
+    const auto section = core_.policy.read_by_id();
+    const InodePub& pub = core_.slots.inode(id.index());
+    const auto guard = core_.policy.read_inode(core_.slots.inode_priv(id.index()).lock);
+    const Stamp stamp = pub.nseq.sample();
+    if (!stamp_is_stable(stamp)) return Outcome::kInodeBusy;
+    mode = pub.mode.load(std::memory_order_relaxed);
+    const std::uint32_t generation = pub.generation.load(std::memory_order_relaxed);
+    const std::uint64_t until = pub.walk_until.load(std::memory_order_relaxed);
+    validation_fence();
+    if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;
+    if (generation != id.generation()) return Outcome::kStaleId;
+    return core_.fresh(until) ? Outcome::kHit : Outcome::kExpired;
   }
 
   Outcome lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {

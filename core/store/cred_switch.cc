@@ -2,6 +2,7 @@
 #include "core/store/cred_switch.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -21,6 +22,17 @@ std::uint32_t set_fsgid(std::uint32_t gid) noexcept {
 }
 // An id that is never valid changes nothing, so the answer is the present one.
 constexpr std::uint32_t kNoId = ~std::uint32_t{0};
+
+// Of this thread. True if that changed something.
+bool set_fsetid(bool on) noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, sets) != 0) return false;
+  __u32& effective = sets[CAP_TO_INDEX(CAP_FSETID)].effective;
+  const __u32 before = effective;
+  effective = on ? before | CAP_TO_MASK(CAP_FSETID) : before & ~CAP_TO_MASK(CAP_FSETID);
+  return effective != before && ::syscall(SYS_capset, &header, sets) == 0;
+}
 
 // Tries once per thread; a thread that may not stays as it is.
 void keep_capabilities() noexcept {
@@ -76,13 +88,28 @@ UmaskSwitch::~UmaskSwitch() {
   if (switched_) ::umask(old_);
 }
 
-CredCheck::CredCheck(const Cred& cred) {
+GroupsSwitch::GroupsSwitch(std::span<const std::uint32_t> groups) {
   const long count = ::syscall(SYS_getgroups, 0, nullptr);
   if (count < 0) return;
-  old_groups_.resize(static_cast<std::size_t>(count));
-  if (::syscall(SYS_getgroups, count, old_groups_.data()) != count) return;
-  if (::syscall(SYS_setgroups, cred.groups.size(), cred.groups.data()) != 0) return;
-  groups_changed_ = true;
+  old_.resize(static_cast<std::size_t>(count));
+  if (::syscall(SYS_getgroups, count, old_.data()) != count) return;
+  changed_ = ::syscall(SYS_setgroups, groups.size(), groups.data()) == 0;
+}
+
+GroupsSwitch::~GroupsSwitch() {
+  if (changed_) ::syscall(SYS_setgroups, old_.size(), old_.data());
+}
+
+FsetidDrop::FsetidDrop(const Cred& cred)
+    : groups_(cred.groups), old_gid_(set_fsgid(cred.gid)), dropped_(set_fsetid(false)) {}
+
+FsetidDrop::~FsetidDrop() {
+  if (dropped_) set_fsetid(true);
+  set_fsgid(old_gid_);
+}
+
+CredCheck::CredCheck(const Cred& cred) : groups_(cred.groups) {
+  if (!groups_.ok()) return;
   old_bits_ = ::prctl(PR_GET_SECUREBITS);
   const int without = old_bits_ & ~SECBIT_NO_SETUID_FIXUP;
   const bool fixes_up =
@@ -94,13 +121,12 @@ CredCheck::CredCheck(const Cred& cred) {
 }
 
 CredCheck::~CredCheck() {
-  if (!groups_changed_) return;
+  if (!groups_.ok()) return;
   set_fsuid(old_uid_);  // Back to 0: they return.
   set_fsgid(old_gid_);
   if (old_bits_ >= 0 && (old_bits_ & SECBIT_NO_SETUID_FIXUP) != 0) {
     ::prctl(PR_SET_SECUREBITS, static_cast<unsigned long>(old_bits_));
   }
-  ::syscall(SYS_setgroups, old_groups_.size(), old_groups_.data());
 }
 
 }  // namespace evenfs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Acting as the caller of a request, for one system call of one thread.
+// Acting as the caller of a request, for one system call of one thread, or a few.
 //
 // The guards change the calling thread alone (raw system calls: the C library's setters change
 // all threads) and restore it always. They must not be nested. A side effect of the kernel's: a
@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/base/attr.h"
 #include "core/base/result.h"
+#include "core/store/store.h"
 
 namespace evenfs {
 
@@ -62,6 +64,38 @@ class [[nodiscard]] UmaskSwitch {
   std::uint32_t old_ = 0;
 };
 
+// Takes on supplementary groups.
+class [[nodiscard]] GroupsSwitch {
+ public:
+  explicit GroupsSwitch(std::span<const std::uint32_t> groups);
+  ~GroupsSwitch();
+  GroupsSwitch(const GroupsSwitch&) = delete;
+  GroupsSwitch& operator=(const GroupsSwitch&) = delete;
+
+  bool ok() const noexcept { return changed_; }
+
+ private:
+  bool changed_ = false;
+  std::vector<std::uint32_t> old_;
+};
+
+// Gives up CAP_FSETID and takes on the caller's groups, by which the kernel decides whether a change of
+// content, owner or access control list costs a file its set-id bits. All else stays as it is: the
+// change itself has been permitted before. Where groups cannot be taken on, a set-group-id bit without
+// execution by the group, which means nothing to who runs the file, may stay or go by our own.
+class [[nodiscard]] FsetidDrop final : public StoreScope {
+ public:
+  explicit FsetidDrop(const Cred& cred);
+  ~FsetidDrop() override;
+  FsetidDrop(const FsetidDrop&) = delete;
+  FsetidDrop& operator=(const FsetidDrop&) = delete;
+
+ private:
+  const GroupsSwitch groups_;
+  const std::uint32_t old_gid_;
+  bool dropped_ = false;
+};
+
 // Takes on the caller's ids, groups and lack of capabilities, so that the kernel decides what the
 // caller may, access control lists included. For asking, not for making.
 class [[nodiscard]] CredCheck {
@@ -75,12 +109,11 @@ class [[nodiscard]] CredCheck {
   bool ok() const noexcept { return ok_; }
 
  private:
+  const GroupsSwitch groups_;
   bool ok_ = false;
-  bool groups_changed_ = false;
   int old_bits_ = 0;
   std::uint32_t old_gid_ = 0;
   std::uint32_t old_uid_ = 0;
-  std::vector<std::uint32_t> old_groups_;
 };
 
 }  // namespace evenfs

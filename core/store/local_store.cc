@@ -78,6 +78,11 @@ Result<Found> LocalStore::root() {
   return Found{root_node_, root_identity_, local::attr_of(seen->stat)};
 }
 
+// Also where other ids cannot be taken on: CAP_FSETID may be there all the same.
+std::unique_ptr<StoreScope> LocalStore::without_fsetid(const Cred& cred) {
+  return std::make_unique<FsetidDrop>(cred);
+}
+
 void LocalStore::release(const Node& node) noexcept { nodes_.release(node); }
 
 Result<Found> LocalStore::found(UniqueFd& fd, const Node& dir, std::string_view name) {

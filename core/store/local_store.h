@@ -64,6 +64,7 @@ class LocalStore final : public Store {
   StoreStats stats() const override;
 
   Result<Found> root() override;
+  std::unique_ptr<StoreScope> without_fsetid(const Cred& cred) override;
   void release(const Node& node) noexcept override;
   Result<Found> lookup(const Node& dir, NameRef name) override;
   Result<Found> lookup_parent(const Node& dir) override;

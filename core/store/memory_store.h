@@ -57,6 +57,7 @@ class MemoryStore final : public Store {
   StoreStats stats() const override { return StoreStats{}; }
 
   Result<Found> root() override;
+  std::unique_ptr<StoreScope> without_fsetid(const Cred&) override { return nullptr; }
   void release(const Node& node) noexcept override;
   Result<Found> lookup(const Node& dir, NameRef name) override;
   Result<Found> lookup_parent(const Node& dir) override;

@@ -89,6 +89,12 @@ struct Created {
   std::unique_ptr<File> file;
 };
 
+// While one lives, the thread that made it acts through its store in another way than its own.
+class StoreScope {
+ public:
+  virtual ~StoreScope() = default;
+};
+
 // What a store is and can do; constant for its life.
 struct StoreCaps {
   const char* name = "";       // "local" or "memory".
@@ -123,6 +129,11 @@ class Store {
 
   virtual Result<Found> root() = 0;
   virtual void release(const Node& node) noexcept = 0;
+
+  // Lets what this thread changes of content, owner or access control list cost a file the set-id bits
+  // that it would cost it if `cred`, with its groups, changed it without CAP_FSETID. For write, fallocate,
+  // copy_range, setattr and setxattr. Null: the store knows one way only.
+  virtual std::unique_ptr<StoreScope> without_fsetid(const Cred& cred) = 0;
 
   // Never follows a symbolic link. ENOENT when the name is not there.
   virtual Result<Found> lookup(const Node& dir, NameRef name) = 0;

@@ -85,6 +85,9 @@ class HookedStore final : public Store {
     releases_.fetch_add(1, std::memory_order_relaxed);
     behind_.release(node);
   }
+  std::unique_ptr<StoreScope> without_fsetid(const Cred& cred) override {
+    return behind_.without_fsetid(cred);
+  }
   Result<Found> lookup(const Node& dir, NameRef name) override {
     return around("lookup", [&] { return behind_.lookup(dir, name); });
   }

@@ -78,6 +78,40 @@ TYPED_TEST(Answer, EveryFallbackHasItsCounter) {
   EXPECT_EQ(w.count(Counter::kFillPublished), 2U);
 }
 
+TYPED_TEST(Answer, TheModeIsKnownWhileSizeAndTimesAreNot) {
+  World<TypeParam> w;
+  const NodeId id = w.mknod(kRoot, "f", 04711).id;
+  const auto mode = [&w, id] { return w.cache->mode(*w.me, id, nullptr).value() & 07777U; };
+  {
+    const auto write = w.cache->begin_change(id, Fields::kStat);
+    ASSERT_TRUE(write.ok());
+    EXPECT_EQ(mode(), 04711U);
+  }
+  EXPECT_EQ(w.fast_attr(id), Outcome::kAttrInvalid);
+  EXPECT_EQ(mode(), 04711U);
+  EXPECT_EQ(w.store.calls("getattr"), 0U);
+  {
+    const auto chmod = w.cache->begin_change(id, Fields::kWalk);
+    ASSERT_TRUE(chmod.ok());
+    EXPECT_EQ(mode(), 04711U);
+    EXPECT_EQ(w.store.calls("getattr"), 1U);
+  }
+  EXPECT_EQ(mode(), 04711U);
+  EXPECT_EQ(mode(), 04711U);
+  EXPECT_EQ(w.store.calls("getattr"), 2U);
+  EXPECT_EQ(code(w.cache->mode(*w.me, NodeId(id.index(), 77), nullptr)), ESTALE);
+}
+
+TYPED_TEST(Answer, TheModeExpires) {
+  CacheOptions options = small_cache();
+  options.ttl_ticks = 1;
+  World<TypeParam> w(options);
+  const NodeId id = w.mknod(kRoot, "f", 0644).id;
+  w.cache->set_tick(5);
+  EXPECT_EQ(w.cache->mode(*w.me, id, nullptr).value() & 07777U, 0644U);
+  EXPECT_EQ(w.store.calls("getattr"), 1U);
+}
+
 // The kernel sends CREATE for a name that was not there a moment ago, and then takes the file for the
 // caller's own. What others have made meanwhile must not be opened for somebody who may not.
 TYPED_TEST(Answer, CreateOpensWhatIsThereOnlyForThoseWhoMay) {

@@ -82,6 +82,33 @@ class LocalStoreAsRoot : public ::testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Nodes, LocalStoreAsRoot, ::testing::Values(true, false),
                          [](const auto& param) { return param.param ? "Handles" : "Names"; });
 
+TEST_P(LocalStoreAsRoot, WithoutFsetidAWriteCostsSetIdBitsByTheCallersGroups) {
+  constexpr std::uint32_t kTeam = 1001;
+  const std::vector<std::uint32_t> team = {kTeam};
+  const std::array<std::byte, 1> byte{};
+  const Held held = user_->file(user_->root, "f");
+  const auto file = store_->open(held.node(), O_RDWR).value();
+  SetAttr mode;
+  mode.gid = kTeam;
+  mode.mode = 06745;  // Without execution by the group: then it depends on who writes.
+  const auto left = [&](std::span<const std::uint32_t> groups) {
+    EXPECT_EQ(code(store_->setattr(held.node(), mode, nullptr)), 0);
+    caller_.groups = groups;
+    const auto by_caller = store_->without_fsetid(caller_);
+    EXPECT_EQ(code(file->write(byte, 0)), 0);
+    return user_->attr(held).mode & 07777U;
+  };
+  const int groups = ::getgroups(0, nullptr);
+  EXPECT_EQ(left({}), 0745U);
+  EXPECT_EQ(left(team), 02745U);
+  // All is as before.
+  EXPECT_EQ(fs_gid(), 0U);
+  EXPECT_EQ(::getgroups(0, nullptr), groups);
+  EXPECT_EQ(code(store_->setattr(held.node(), mode, nullptr)), 0);
+  EXPECT_EQ(code(file->write(byte, 0)), 0);
+  EXPECT_EQ(user_->attr(held).mode & 07777U, 06745U);
+}
+
 // The root directory is 0700 and root's (mkdtemp): the caller alone could not even enter it.
 TEST_P(LocalStoreAsRoot, NewObjectsBelongToTheCallerAlsoWhereTheCallerMayNotGo) {
   ASSERT_EQ(user_->root.attr().mode & 0777U, 0700U);

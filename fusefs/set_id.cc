@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/set_id.h"
+
+#include <sys/stat.h>
+
+#include "core/store/permission.h"
+#include "fusefs/caller.h"
+
+namespace evenfs {
+namespace {
+
+bool has_bits(std::uint32_t mode) noexcept {
+  return !S_ISDIR(mode) && (mode & (S_ISUID | S_ISGID)) != 0;
+}
+
+// The kernel's rule for chown: all bits, but set-group-id that means nothing, to who may set that.
+bool loses_bits(Request& r, const Attr& attr, const Caller& caller) {
+  if (!has_bits(attr.mode)) return false;
+  if ((attr.mode & (S_ISUID | S_IXGRP)) != 0) return true;
+  return !in_group(r.cred_with_groups(), attr.gid) && !caller.has_fsetid_over(attr);
+}
+
+// Whether a chown is by somebody who may not chmod the object, which would lose bits by it.
+bool is_foreign(Request& r, const Attr& attr, const Caller& caller) {
+  return loses_bits(r, attr, caller) && !caller.may_chmod(attr);
+}
+
+// With nothing to set it is chown(-1, -1), or the kernel before a change of content, when the change
+// itself will see to the bits.
+Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* file) {
+  const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, file);
+  if (!mode) return mode.error();
+  if (!has_bits(*mode)) return r.fs.cache.setattr(r.me, id, change, file);
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
+  if (!attr) return attr.error();
+  const Caller caller(r);
+  if (change.is_nothing() && !caller.is_in_chown()) return *attr;
+  if (is_foreign(r, *attr, caller)) return Errno(EPERM);
+  const auto by_caller = scope_of_caller(r, *attr);
+  return r.fs.cache.setattr(r.me, id, change, file);
+}
+
+// Not everywhere, but over the object he may have CAP_FSETID; then he counts as one of its group.
+Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File* file) {
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
+  if (!attr) return attr.error();
+  Cred cred = r.cred_with_groups();
+  if (Caller(r).has_fsetid_over(*attr)) cred.gid = attr->gid;
+  return r.fs.store.without_fsetid(cred);
+}
+
+}  // namespace
+
+ContentChange::ContentChange(Request& r, NodeId id, File& file, WrittenBy by)
+    : r_(r), id_(id), file_(file) {
+  if (by == WrittenBy::kCall) {
+    const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, &file);
+    if (!mode) {
+      status_ = mode.error();
+      return;
+    }
+    may_lose_bits_ = has_bits(*mode) && !Caller(r).has_fsetid();
+  }
+  if (may_lose_bits_) {
+    Result<std::unique_ptr<StoreScope>> scope = scope_of_content(r, id, &file);
+    if (!scope) {
+      status_ = scope.error();
+      return;
+    }
+    by_caller_ = std::move(*scope);
+  }
+  Result<Cache::Change> change =
+      r.fs.cache.begin_change(id, may_lose_bits_ ? Fields::kWalk : Fields::kStat);
+  if (change) {
+    change_.emplace(std::move(*change));
+  } else {
+    status_ = change.error();
+  }
+}
+
+Status ContentChange::finish() {
+  if (!may_lose_bits_) return Status();
+  by_caller_.reset();
+  SetAttr left;
+  left.clear_suid_sgid = true;
+  const Result<Attr> attr = r_.fs.store.setattr(change_->node(), left, &file_);
+  return attr ? Status() : attr.error();
+}
+
+// The kernel expects a change of content to change size and times only.
+ContentChange::~ContentChange() {
+  by_caller_.reset();
+  change_.reset();
+  if (may_lose_bits_) r_.outdate_in_kernel(id_);
+}
+
+std::unique_ptr<StoreScope> scope_of_caller(Request& r, const Attr& attr) {
+  if (Caller(r).has_fsetid_over(attr)) return nullptr;
+  return r.fs.store.without_fsetid(r.cred_with_groups());
+}
+
+Result<Attr> set_attributes(Request& r, NodeId id, SetAttr change, File* file, bool lacks_fsetid) {
+  if (change.uid || change.gid || change.is_nothing()) return change_owner(r, id, change, file);
+  if (!change.size) return r.fs.cache.setattr(r.me, id, change, file);
+  const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, file);
+  if (!mode) return mode.error();
+  change.clear_suid_sgid = has_bits(*mode) && (lacks_fsetid || !Caller(r).has_fsetid());
+  if (!change.clear_suid_sgid) return r.fs.cache.setattr(r.me, id, change, file);
+  const auto by_caller = scope_of_content(r, id, file);
+  if (!by_caller) return by_caller.error();
+  return r.fs.cache.setattr(r.me, id, change, file);
+}
+
+bool is_foreign_chown(Request& r, NodeId id) {
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, nullptr);
+  const Caller caller(r);
+  return attr && is_foreign(r, *attr, caller) && caller.is_in_chown();
+}
+
+}  // namespace evenfs
