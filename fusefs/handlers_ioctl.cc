@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// ioctl: the file attributes that chattr(1) and xfs_io(8) show and set. The kernel has checked that the
-// caller owns the file and, for the immutable and append-only flags, that he may (its
-// fileattr_set_prepare). What else there is goes by the file on the source, which is not the one that
-// the program has open: ENOTTY, as from a file system that has no such request.
+// ioctl: the file attributes that chattr(1) and xfs_io(8) show and set, and the generation. The kernel
+// has checked that the caller owns the file and, for the immutable and append-only flags, that he may
+// (its fileattr_set_prepare). What else there is goes by the file on the source, which is not the one
+// that the program has open: ENOTTY, as from a file system that has no such request.
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
@@ -22,10 +22,11 @@ struct Command {
   bool sets;
 };
 
-// The two for flags are declared with `long`, and have always been an `int`.
+// The two for flags, and that for the generation, are declared with `long`, and have always been an `int`.
 constexpr std::array kCommands = {
     Command{static_cast<unsigned>(FS_IOC_GETFLAGS), sizeof(int), false},
     Command{static_cast<unsigned>(FS_IOC_SETFLAGS), sizeof(int), true},
+    Command{static_cast<unsigned>(FS_IOC_GETVERSION), sizeof(int), false},
     Command{static_cast<unsigned>(FS_IOC_FSGETXATTR), sizeof(fsxattr), false},
     Command{static_cast<unsigned>(FS_IOC_FSSETXATTR), sizeof(fsxattr), true},
 };

@@ -10,7 +10,7 @@ need_root
 need setpriv
 begin set_id
 
-steps() { python3 "$source_dir/tests/mount/set_id_steps.py" "$@"; }
+steps() { bounded 120 python3 -B "$source_dir/tests/mount/set_id_steps.py" "$@"; }
 
 # fresh DIRECTORY: everybody may enter it.
 fresh() { rm -rf "$1" && mkdir -m 755 "$1"; }
