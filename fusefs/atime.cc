@@ -11,9 +11,10 @@ constexpr std::int64_t kDayS = 24 * 60 * 60;
 }  // namespace
 
 bool AtimeSection::may_move(Request& r, NodeId id) {
-  if (r.fs.atime_rule != AtimeRule::kRelative) return r.fs.atime_rule == AtimeRule::kAlways;
+  const AtimeRule rule = r.fs.store.caps().atime_rule;
+  if (rule != AtimeRule::kRelative) return rule == AtimeRule::kAlways;
   Attr attr;
-  return !r.fs.cache.peek_attr(id, attr) || is_due(r.fs.atime_rule, attr);
+  return !r.fs.cache.peek_attr(id, attr) || is_due(rule, attr);
 }
 
 bool AtimeSection::is_due(AtimeRule rule, const Attr& attr) {

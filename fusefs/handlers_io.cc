@@ -36,7 +36,7 @@ bool keeps_pages(Request& r, NodeId id, File& file) {
   if (!held) return false;
   const Result<Attr> now = r.fs.store.getattr(held->node(), &file);
   // What is read from pages moves no access time on the source.
-  if (!now || AtimeSection::is_due(r.fs.atime_rule, *now)) return false;
+  if (!now || AtimeSection::is_due(r.fs.store.caps().atime_rule, *now)) return false;
   timespec clock{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
   const bool settled = clock.tv_sec - now->ctime.sec > kYoungS;

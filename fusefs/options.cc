@@ -43,7 +43,7 @@ constexpr std::string_view kFooter =
     "\nDurations: 500ms, 1s, 2m, 1h, or plain seconds. Sizes: 64M, 1G.\n"
     "Each option may also be given as a mount option: -o entry_timeout=0,ro\n"
     "Of mount(8)'s own options these have an effect: ro, suid, nosuid, dev, nodev, exec, noexec,\n"
-    "sync, dirsync, noatime, nodiratime, allow_other, fsname=, subtype=.\n"
+    "sync, dirsync, noatime, relatime, strictatime, nodiratime, allow_other, fsname=, subtype=.\n"
     "Root mounts for everybody (allow_other); others must ask for that. Permissions are checked\n"
     "as on any file system (default_permissions).";
 
@@ -77,6 +77,18 @@ bool is_own_option(std::string_view name) {
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
+// Of several the last one counts, as for mount(8).
+void apply_atime_option(std::string_view option, Options& options) {
+  if (option == "noatime") options.atime = AtimeRule::kNever;
+  if (option == "relatime") options.atime = AtimeRule::kRelative;
+  if (option == "strictatime") options.atime = AtimeRule::kAlways;
+  if (option == "atime") options.atime.reset();
+  if (options.atime != AtimeRule::kNever) std::erase(options.mount_options, "noatime");
+  if (option == "nodiratime" || option == "diratime") {
+    options.keep_dir_atime = option == "nodiratime";
+  }
+}
+
 void apply_mount_option(const std::string& option, std::vector<std::string>& arguments,
                         Options& options) {
   const std::size_t equals = std::min(option.find('='), option.size());
@@ -86,6 +98,7 @@ void apply_mount_option(const std::string& option, std::vector<std::string>& arg
     arguments.push_back("--" + name + option.substr(equals));
     return;
   }
+  if (!options.remount) apply_atime_option(option, options);
   switch (classify_mount_option(option)) {
     case MountOption::kPass:
       options.mount_options.push_back(option);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/cache/cache.h"
+#include "core/store/store.h"
 
 namespace evenfs {
 
@@ -27,6 +28,10 @@ struct Options {
   Locking locking = Locking::kLockless;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;
   unsigned threads = 0;  // Set by parse_command: never 0 afterwards.
+
+  // Which reads move access times, and whether listings do; none and false: as in the source.
+  std::optional<AtimeRule> atime;
+  bool keep_dir_atime = false;
 
   bool foreground = false;
   bool debug = false;

@@ -26,9 +26,6 @@ namespace evenfs {
 
 class DaemonStats;
 
-// How the source's file system keeps access times.
-enum class AtimeRule { kNever, kRelative, kAlways };
-
 // What the handlers share. Constant once the threads run, but for the tables, which have their own
 // locks.
 struct Daemon {
@@ -37,7 +34,6 @@ struct Daemon {
   double entry_timeout_s;
   double attr_timeout_s;
   double negative_timeout_s;
-  AtimeRule atime_rule;
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;

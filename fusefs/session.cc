@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -58,20 +57,6 @@ CacheOptions cache_options(const Options& options) {
     cache.ttl_ticks = (ms + kTickMs - 1) / kTickMs;
   }
   return cache;
-}
-
-bool has_option(const Options& options, std::string_view name) {
-  return std::ranges::count(options.mount_options, name) != 0;
-}
-
-// Of the file system that the source is on. Others that are mounted below it are treated alike.
-AtimeRule atime_rule(const Options& options) {
-  // Only a superuser can be sure to keep every access time.
-  if (::geteuid() == 0 && has_option(options, "noatime")) return AtimeRule::kNever;
-  struct statvfs st {};
-  if (::statvfs(options.source.c_str(), &st) != 0) return AtimeRule::kAlways;
-  if ((st.f_flag & (ST_NOATIME | ST_RDONLY)) != 0) return AtimeRule::kNever;
-  return (st.f_flag & ST_RELATIME) != 0 ? AtimeRule::kRelative : AtimeRule::kAlways;
 }
 
 double seconds(std::chrono::milliseconds duration) {
@@ -137,7 +122,6 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
                 seconds(options.entry_timeout),
                 seconds(options.attr_timeout),
                 seconds(options.negative_timeout),
-                atime_rule(options),
                 stats,
                 files,
                 directories};
@@ -181,8 +165,8 @@ int run_session(const Options& options, Launcher& launcher) {
   drop_resource_privilege();
   LocalStore::Options store_options;
   store_options.switch_cred = ::geteuid() == 0;
-  store_options.keep_file_atime = has_option(options, "noatime");
-  store_options.keep_dir_atime = store_options.keep_file_atime || has_option(options, "nodiratime");
+  store_options.atime = options.atime;
+  store_options.keep_dir_atime = options.keep_dir_atime;
   Result<std::unique_ptr<LocalStore>> store = LocalStore::open(options.source, store_options);
   if (!store) {
     return fail(

@@ -39,14 +39,14 @@ int wanted_access(int flags) {
 Result<std::unique_ptr<File>> LocalStore::open(const Node& node, int flags) {
   const Status status = openable(local::type_of(node));
   if (!status) return status.error();
-  Result<UniqueFd> fd = open_quietly(node, flags & kFileFlags, options_.keep_file_atime);
+  Result<UniqueFd> fd = open_quietly(node, flags & kFileFlags, keep_file_atime_);
   if (!fd) return fd.error();
   return std::unique_ptr<File>(std::make_unique<LocalFile>(std::move(fd).value()));
 }
 
 Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node) {
   if (local::type_of(node) != S_IFDIR) return Errno(ENOTDIR);
-  Result<UniqueFd> fd = open_quietly(node, O_RDONLY | O_DIRECTORY, options_.keep_dir_atime);
+  Result<UniqueFd> fd = open_quietly(node, O_RDONLY | O_DIRECTORY, keep_dir_atime_);
   if (!fd) return fd.error();
   return std::unique_ptr<Directory>(std::make_unique<LocalDirectory>(std::move(fd).value()));
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -23,15 +24,30 @@ bool may_have_acls(int fd) {
   return ::getxattr(name.path(), "system.posix_acl_access", nullptr, 0) >= 0 || errno != EOPNOTSUPP;
 }
 
+local::AtimeFlags wanted_atime(const LocalStore::Options& options, local::AtimeFlags flags) {
+  if (options.atime) {
+    flags.rule = *options.atime;
+    flags.keeps_dirs = false;
+  }
+  flags.keeps_dirs |= options.keep_dir_atime || flags.rule == AtimeRule::kNever;
+  return flags;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
                                                      const Options& options) {
   UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return Errno::last();
+  const local::AtimeFlags atime = wanted_atime(options, local::atime_flags(root.get()));
+  if (atime != local::atime_flags(root.get())) {
+    Result<UniqueFd> view = local::view_with_atime(root.get(), atime);
+    if (view) root = std::move(*view);
+  }
   UniqueFd proc_fds(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc_fds) return Errno::last();
   std::unique_ptr<LocalStore> store(new LocalStore(options, std::move(root), std::move(proc_fds)));
+  store->settle_atime(atime);
   Result<UniqueFd> twin = local::open_beneath(store->root_fd_->get(), ".", O_PATH | O_DIRECTORY);
   if (!twin) return twin.error();
   const Result<Found> found = store->found(*twin, Node{}, std::string_view());
@@ -59,6 +75,14 @@ LocalStore::LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds)
   caps_.name = "local";
   caps_.has_acls = may_have_acls(root_fd_->get());
   caps_.switches_cred = options.switch_cred && CredSwitch::works();
+}
+
+// What the flags of the mount do not keep, O_NOATIME may; only a superuser can be sure of that.
+void LocalStore::settle_atime(const local::AtimeFlags& wanted) {
+  const local::AtimeFlags flags = local::atime_flags(root_fd_->get());
+  keep_file_atime_ = wanted.rule == AtimeRule::kNever && flags.rule != AtimeRule::kNever;
+  keep_dir_atime_ = wanted.keeps_dirs && !flags.keeps_dirs;
+  caps_.atime_rule = keep_file_atime_ && ::geteuid() == 0 ? AtimeRule::kNever : flags.rule;
 }
 
 LocalStore::~LocalStore() { nodes_.release(root_node_); }

@@ -95,12 +95,17 @@ class StoreScope {
   virtual ~StoreScope() = default;
 };
 
+// Which reads move the access time of what is read: none; those that relatime lets, by the rule in
+// mount(8); all.
+enum class AtimeRule { kNever, kRelative, kAlways };
+
 // What a store is and can do; constant for its life.
 struct StoreCaps {
   const char* name = "";       // "local" or "memory".
   bool has_acls = false;       // Permission bits alone may not decide.
   bool has_handles = false;    // Objects are reached again without a descriptor kept for them.
   bool switches_cred = false;  // New objects are made as the caller.
+  AtimeRule atime_rule = AtimeRule::kNever;
   // Differs between sources, so that a durable number of one is not taken for another's: 31 bits.
   std::uint32_t source_tag = 0;
 };

@@ -42,11 +42,26 @@ def content(seed, length):
 
 def moved(before, after, started):
     """Which times changed: atime, mtime, ctime. An access time that did not change may have been
-    set to the same reading of a coarse clock: then '?', which agrees with everything."""
+    set to the same reading of a coarse clock: then '?', which agrees with everything. For the same reason
+    an earlier read may have left it equal to the time of change, so that by relatime's rule the next one
+    moves it: 'tied'. The other side, if that read came a tick later, is 'read' by now."""
     access = before.st_atime_ns != after.st_atime_ns
+    changed = max(before.st_mtime_ns, before.st_ctime_ns)
+    if access and before.st_atime_ns == changed:
+        access = "tied"
+    elif not access and before.st_atime_ns > changed:
+        access = "read"
     if stat.S_ISLNK(before.st_mode) and stat.S_IFLNK in WITHOUT_ACCESS_TIME:
         access = "?"
-    if not access and not exact(before.st_atime_ns) and started - before.st_atime_ns < COARSE_NS:
+    still = access in (False, "read")
+    if still and not exact(before.st_atime_ns) and started - before.st_atime_ns < COARSE_NS:
         access = "?"
     return (access, before.st_mtime_ns != after.st_mtime_ns,
             before.st_ctime_ns != after.st_ctime_ns)
+
+
+def access_agrees(one, other):
+    """Whether both moved the access time or neither did, as far as that can be known."""
+    if "?" in (one, other) or {one, other} == {"tied", "read"}:
+        return True
+    return (one in (True, "tied")) == (other in (True, "tied"))

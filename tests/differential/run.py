@@ -12,6 +12,7 @@ import signal
 from actor import IDENTITIES, Actor
 from compare import compare_trees, compare_with_source
 from known import is_known
+from looks import access_agrees
 from paths import DIRECTORIES, DIRECTORY_MODES
 
 QUERIES = ("stat", "fstat", "same", "access", "getxattr", "listxattr", "getlk", "getcwd", "seek")
@@ -193,6 +194,6 @@ def watched_agree(operation, one, other):
         return True
     if one[:2] != other[:2] or len(one) < 3 or len(other) < 3 or "another" in (one[2], other[2]):
         return False
-    if one[2][1:] == other[2][1:] and "?" in (one[2][0], other[2][0]):
+    if one[2][1:] == other[2][1:] and access_agrees(one[2][0], other[2][0]):
         return True
     return is_known(operation, one, other)

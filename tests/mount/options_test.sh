@@ -130,6 +130,38 @@ else
 fi
 rm -r "$src/read" "$src/listed"
 
+# The mount's own rule, also where the source has another.
+# moved SOURCE-OPTION MOUNT-OPTION: which of two reads a second apart, and of a listing, move the time.
+moved() {
+  local at before after
+  mkdir -p "$tmp/tmpfs"
+  mount -t tmpfs -o "$1" tmpfs "$tmp/tmpfs"
+  mkdir -p "$tmp/tmpfs/dir/sub"
+  touch -a -d 2001-01-01 "$tmp/tmpfs/dir"
+  echo text >"$tmp/tmpfs/file"
+  mount_evenfs "$tmp/tmpfs" "$mnt" -o "$2"
+  for at in first second; do
+    before=$(stat -c %x "$tmp/tmpfs/file")
+    sleep 0.02  # A clock of the kernel's that times are read from has gone on.
+    cat "$mnt/file" >/dev/null
+    after=$(stat -c %x "$tmp/tmpfs/file")
+    [ "$before" = "$after" ] || echo "$at"
+    expect "access time in the mount" "$after" "$(stat -c %x "$mnt/file")"
+  done
+  ls "$mnt/dir" >/dev/null
+  stat -c %x "$tmp/tmpfs/dir" | grep -q ^2001 || echo listing
+  umount_evenfs "$mnt"
+  umount "$tmp/tmpfs"
+}
+if [ "$(id -u)" -eq 0 ]; then
+  expect "strictatime over relatime" "first second listing" "$(moved relatime strictatime | paste -sd' ')"
+  expect "relatime over strictatime" "first listing" "$(moved strictatime relatime | paste -sd' ')"
+  expect "relatime over noatime" "first listing" "$(moved noatime noatime,relatime | paste -sd' ')"
+  expect "noatime over strictatime" "" "$(moved strictatime noatime | paste -sd' ')"
+  expect "nodiratime over strictatime" "first second" "$(moved strictatime nodiratime | paste -sd' ')"
+  expect "no option over strictatime" "first second listing" "$(moved strictatime rw | paste -sd' ')"
+fi
+
 # As mount(8) calls a helper: -f there means to mount nothing, and it daemonizes otherwise.
 ln -s "$evenfs" "$tmp/mount.fuse.evenfs"
 "$tmp/mount.fuse.evenfs" "$src" "$mnt" -f -s -n -v -t fuse.evenfs -o rw || fail "fake: status $?"
