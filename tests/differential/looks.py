@@ -44,10 +44,13 @@ def moved(before, after, started):
     """Which times changed: atime, mtime, ctime. An access time that did not change may have been
     set to the same reading of a coarse clock: then '?', which agrees with everything. For the same reason
     an earlier read may have left it equal to the time of change, so that by relatime's rule the next one
-    moves it: 'tied'. The other side, if that read came a tick later, is 'read' by now."""
+    moves it: 'tied'. The other side, if that read came a tick later, is 'read' by now. And a file that is
+    due may be read ahead at any time after it was read."""
     access = before.st_atime_ns != after.st_atime_ns
     changed = max(before.st_mtime_ns, before.st_ctime_ns)
-    if access and before.st_atime_ns == changed:
+    if access and before.st_atime_ns <= changed and stat.S_ISREG(before.st_mode):
+        access = "?"
+    elif access and before.st_atime_ns == changed:
         access = "tied"
     elif not access and before.st_atime_ns > changed:
         access = "read"
