@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -40,10 +41,22 @@ bool is_for_files(std::istringstream& words, std::uint32_t id) {
   return words && last == id;
 }
 
+// Threads that the kernel made (PF_IO_WORKER, PF_USER_WORKER, PF_KTHREAD), by /proc/PID/stat: they act for
+// others, and show what they were made with.
+bool is_worker(pid_t thread) {
+  constexpr std::uint64_t kWorkers = 0x10 | 0x4000 | 0x200000;
+  const std::string text = content_of(proc_path(thread, "stat"));
+  std::istringstream words(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  std::string skipped;
+  for (int n = 0; n < 6; ++n) words >> skipped;
+  std::uint64_t flags = 0;
+  return words >> flags && (flags & kWorkers) != 0;
+}
+
 }  // namespace
 
-Caller::Caller(const Request& r)
-    : uid_(r.maker().uid), gid_(r.maker().gid), thread_(fuse_req_ctx(r.req)->pid) {
+Caller::Caller(Request& r)
+    : r_(r), uid_(r.maker().uid), gid_(r.maker().gid), thread_(fuse_req_ctx(r.req)->pid) {
   look();
 }
 
@@ -60,7 +73,8 @@ void Caller::look() {
     if (key == "Uid:") same_uid = is_for_files(words, uid_);
     if (key == "Gid:") same_gid = is_for_files(words, gid_);
     if (key != "CapEff:" || !(words >> std::hex >> effective_)) continue;
-    shown_ = same_uid && same_gid ? Shown::kCaller : Shown::kAnother;
+    const bool caller = same_uid && same_gid && !is_worker(thread_);
+    shown_ = caller ? Shown::kCaller : Shown::kAnother;
     return;
   }
 }
@@ -69,23 +83,22 @@ bool Caller::has(unsigned capability) const {
   return shown_ == Shown::kCaller ? (effective_ >> capability & 1U) != 0 : uid_ == 0;
 }
 
-// Where the namespace may not be seen (without CAP_SYS_PTRACE) its map decides: only who has capabilities
-// in ours could give another one the same.
-bool Caller::is_of_our_user_namespace() const {
+// Seen by those who may trace the caller only.
+std::optional<bool> Caller::is_of_our_user_namespace() const {
   struct stat theirs {};
   struct stat ours {};
-  if (::stat("/proc/self/ns/user", &ours) == 0 &&
-      ::stat(proc_path(thread_, "ns/user").c_str(), &theirs) == 0) {
-    return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
-  }
-  const std::string map = content_of(proc_path(thread_, "uid_map"));
-  return !map.empty() && map == content_of("/proc/self/uid_map");
+  if (::stat("/proc/self/ns/user", &ours) != 0) return std::nullopt;
+  if (::stat(proc_path(thread_, "ns/user").c_str(), &theirs) != 0) return std::nullopt;
+  return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
 }
 
-// Of another namespace the map says which of our ids it knows; of ours, which of the one around it.
+// Of another namespace the map says which of our ids it knows; of ours, which of the one around it. One
+// that has the same map as ours knows the same, if it cannot be told from ours.
 bool Caller::knows(const char* map, std::uint32_t id) const {
-  if (shown_ != Shown::kCaller || is_of_our_user_namespace()) return true;
-  std::ifstream lines(proc_path(thread_, map));
+  if (shown_ != Shown::kCaller || is_of_our_user_namespace().value_or(false)) return true;
+  const std::string text = content_of(proc_path(thread_, map));
+  if (!text.empty() && text == content_of(proc_path(::getpid(), map))) return true;
+  std::istringstream lines(text);
   std::uint64_t inside = 0, outside = 0, count = 0;
   while (lines >> inside >> outside >> count) {
     if (id >= outside && id - outside < count) return true;
@@ -93,9 +106,11 @@ bool Caller::knows(const char* map, std::uint32_t id) const {
   return false;
 }
 
+Cred Caller::cred() const { return shown_ == Shown::kAnother ? r_.maker() : r_.cred_with_groups(); }
+
 bool Caller::has_fsetid() const {
   return shown_ != Shown::kAnother && has(CAP_FSETID) &&
-         (shown_ == Shown::kNothing || is_of_our_user_namespace());
+         (shown_ == Shown::kNothing || is_of_our_user_namespace().value_or(false));
 }
 
 bool Caller::has_fsetid_over(const Attr& attr) const {

@@ -3,9 +3,13 @@
 // tell enough. Slow: for what happens seldom.
 //
 // /proc shows what a thread is, and a request whom it acts as: a file system above the mount acts as who
-// mounted it, a kernel thread (io_uring, nfsd) for somebody else. If they differ, nobody is known to have
-// CAP_FSETID, and root to have the others. Where nothing can be seen, root has all and others none.
+// mounted it, a kernel thread (io_uring, nfsd) for somebody else. If its uid and gid for files are not the
+// request's, or it is such a thread, CAP_FSETID is denied to everybody, and the others are granted to uid 0
+// alone. Where nothing can be seen (another process namespace) uid 0 has all and others none. Who cannot
+// be seen to be of our user namespace has no CAP_FSETID.
 #pragma once
+
+#include <optional>
 
 #include "fusefs/request.h"
 
@@ -13,7 +17,10 @@ namespace evenfs {
 
 class Caller {
  public:
-  explicit Caller(const Request& r);
+  explicit Caller(Request& r);
+
+  // Whom the request acts as, with the groups of who is shown if that is he. Valid as Request::cred's.
+  Cred cred() const;
 
   // By the kernel's rules: whether it has CAP_FSETID, which does not count in a user namespace of its own;
   // whether it has it over an object, which does count there, if the namespace knows owner and group;
@@ -31,9 +38,10 @@ class Caller {
 
   void look();
   bool has(unsigned capability) const;
-  bool is_of_our_user_namespace() const;
-  bool knows(const char* map, std::uint32_t id) const;  // `map`: "uid_map" or "gid_map".
+  std::optional<bool> is_of_our_user_namespace() const;  // None: it cannot be seen.
+  bool knows(const char* map, std::uint32_t id) const;   // `map`: "uid_map" or "gid_map".
 
+  Request& r_;
   const std::uint32_t uid_;
   const std::uint32_t gid_;
   const pid_t thread_;  // 0: in a process namespace that we cannot see.

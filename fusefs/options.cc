@@ -82,11 +82,14 @@ void apply_atime_option(std::string_view option, Options& options) {
   if (option == "noatime") options.atime = AtimeRule::kNever;
   if (option == "relatime") options.atime = AtimeRule::kRelative;
   if (option == "strictatime") options.atime = AtimeRule::kAlways;
-  if (option == "atime") options.atime.reset();
-  if (options.atime != AtimeRule::kNever) std::erase(options.mount_options, "noatime");
-  if (option == "nodiratime" || option == "diratime") {
-    options.keep_dir_atime = option == "nodiratime";
+  if (option == "atime" || option == "norelatime" || option == "nostrictatime") {
+    options.atime.reset();
   }
+  if (option == "nodiratime") options.keep_dir_atime = true;
+  if (option == "diratime") options.keep_dir_atime = false;
+  // The kernel shows them, and does nothing by them.
+  if (options.atime != AtimeRule::kNever) std::erase(options.mount_options, "noatime");
+  if (!options.keep_dir_atime) std::erase(options.mount_options, "nodiratime");
 }
 
 void apply_mount_option(const std::string& option, std::vector<std::string>& arguments,

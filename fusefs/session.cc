@@ -59,6 +59,12 @@ CacheOptions cache_options(const Options& options) {
   return cache;
 }
 
+void warn_of_access_times(const Options& options, AtimeRule rule) {
+  if (!options.atime || rule == *options.atime || rule == AtimeRule::kNever) return;
+  spdlog::warn("access times go by the mount that {} is on: another rule takes CAP_SYS_ADMIN",
+               options.source);
+}
+
 double seconds(std::chrono::milliseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -172,6 +178,7 @@ int run_session(const Options& options, Launcher& launcher) {
     return fail(
         fmt::format("cannot open {}: {}", options.source, std::strerror(store.error().code())));
   }
+  warn_of_access_times(options, (*store)->caps().atime_rule);
   WorkerRegistry registry;
   Result<std::unique_ptr<Cache>> cache =
       make_cache(options.locking, **store, cache_options(options));

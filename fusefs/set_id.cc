@@ -14,15 +14,15 @@ bool has_bits(std::uint32_t mode) noexcept {
 }
 
 // The kernel's rule for chown: all bits, but set-group-id that means nothing, to who may set that.
-bool loses_bits(Request& r, const Attr& attr, const Caller& caller) {
+bool loses_bits(const Attr& attr, const Caller& caller) {
   if (!has_bits(attr.mode)) return false;
   if ((attr.mode & (S_ISUID | S_IXGRP)) != 0) return true;
-  return !in_group(r.cred_with_groups(), attr.gid) && !caller.has_fsetid_over(attr);
+  return !in_group(caller.cred(), attr.gid) && !caller.has_fsetid_over(attr);
 }
 
 // Whether a chown is by somebody who may not chmod the object, which would lose bits by it.
-bool is_foreign(Request& r, const Attr& attr, const Caller& caller) {
-  return loses_bits(r, attr, caller) && !caller.may_chmod(attr);
+bool is_foreign(const Attr& attr, const Caller& caller) {
+  return loses_bits(attr, caller) && !caller.may_chmod(attr);
 }
 
 // With nothing to set it is chown(-1, -1), or the kernel before a change of content, when the change
@@ -35,7 +35,7 @@ Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* fi
   if (!attr) return attr.error();
   const Caller caller(r);
   if (change.is_nothing() && !caller.is_in_chown()) return *attr;
-  if (is_foreign(r, *attr, caller)) return Errno(EPERM);
+  if (is_foreign(*attr, caller)) return Errno(EPERM);
   const auto by_caller = scope_of_caller(r, *attr);
   return r.fs.cache.setattr(r.me, id, change, file);
 }
@@ -44,8 +44,9 @@ Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* fi
 Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File* file) {
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
   if (!attr) return attr.error();
-  Cred cred = r.cred_with_groups();
-  if (Caller(r).has_fsetid_over(*attr)) cred.gid = attr->gid;
+  const Caller caller(r);
+  Cred cred = caller.cred();
+  if (caller.has_fsetid_over(*attr)) cred.gid = attr->gid;
   return r.fs.store.without_fsetid(cred);
 }
 
@@ -78,13 +79,16 @@ ContentChange::ContentChange(Request& r, NodeId id, File& file, WrittenBy by)
   }
 }
 
-Status ContentChange::finish() {
-  if (!may_lose_bits_) return Status();
+// A call that fails may have changed something first, but not for other reasons than these.
+Status ContentChange::finish(const Status& done) {
+  const bool changed = done || done.error() == Errno(ENOSPC) || done.error() == Errno(EDQUOT) ||
+                       done.error() == Errno(EIO);
+  if (!may_lose_bits_ || !changed) return done;
   by_caller_.reset();
   SetAttr left;
   left.clear_suid_sgid = true;
   const Result<Attr> attr = r_.fs.store.setattr(change_->node(), left, &file_);
-  return attr ? Status() : attr.error();
+  return attr ? done : attr.error();
 }
 
 // The kernel expects a change of content to change size and times only.
@@ -95,8 +99,9 @@ ContentChange::~ContentChange() {
 }
 
 std::unique_ptr<StoreScope> scope_of_caller(Request& r, const Attr& attr) {
-  if (Caller(r).has_fsetid_over(attr)) return nullptr;
-  return r.fs.store.without_fsetid(r.cred_with_groups());
+  const Caller caller(r);
+  if (caller.has_fsetid_over(attr)) return nullptr;
+  return r.fs.store.without_fsetid(caller.cred());
 }
 
 Result<Attr> set_attributes(Request& r, NodeId id, SetAttr change, File* file, bool lacks_fsetid) {
@@ -114,7 +119,7 @@ Result<Attr> set_attributes(Request& r, NodeId id, SetAttr change, File* file, b
 bool is_foreign_chown(Request& r, NodeId id) {
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, nullptr);
   const Caller caller(r);
-  return attr && is_foreign(r, *attr, caller) && caller.is_in_chown();
+  return attr && is_foreign(*attr, caller) && caller.is_in_chown();
 }
 
 }  // namespace evenfs

@@ -40,8 +40,8 @@ class ContentChange {
   ContentChange& operator=(const ContentChange&) = delete;
 
   const Status& status() const noexcept { return status_; }
-  // After content has changed.
-  Status finish();
+  // After the call that changes it, which ended so; returns how all ended.
+  Status finish(const Status& done);
 
  private:
   Request& r_;
@@ -60,8 +60,7 @@ std::invoke_result_t<Call> change_content(Request& r, NodeId id, File& file, Wri
   ContentChange change(r, id, file, by);
   if (!change.status()) return change.status().error();
   std::invoke_result_t<Call> done = call();
-  if (!done) return done;
-  const Status finished = change.finish();
+  const Status finished = change.finish(done ? Status() : done.error());
   if (!finished) return finished.error();
   return done;
 }

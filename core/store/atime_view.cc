@@ -6,41 +6,40 @@
 #include <sys/statvfs.h>
 
 namespace evenfs::local {
+namespace {
 
-AtimeFlags atime_flags(int fd) {
-  AtimeFlags flags;
-  struct statvfs st {};
-  if (::fstatvfs(fd, &st) != 0) return flags;
-  if ((st.f_flag & (ST_NOATIME | ST_RDONLY)) != 0) {
-    flags.rule = AtimeRule::kNever;
-  } else if ((st.f_flag & ST_RELATIME) != 0) {
-    flags.rule = AtimeRule::kRelative;
+std::uint64_t attribute(AtimeRule rule) {
+  switch (rule) {
+    case AtimeRule::kNever:
+      return MOUNT_ATTR_NOATIME;
+    case AtimeRule::kRelative:
+      return MOUNT_ATTR_RELATIME;
+    case AtimeRule::kAlways:
+      break;
   }
-  flags.keeps_dirs = flags.rule == AtimeRule::kNever || (st.f_flag & ST_NODIRATIME) != 0;
-  return flags;
+  return MOUNT_ATTR_STRICTATIME;
 }
 
-Result<UniqueFd> view_with_atime(int dir, const AtimeFlags& flags) {
-  UniqueFd view(
-      ::open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+}  // namespace
+
+AtimeRule atime_rule(int fd) {
+  struct statvfs st {};
+  if (::fstatvfs(fd, &st) != 0) return AtimeRule::kAlways;
+  if ((st.f_flag & (ST_NOATIME | ST_RDONLY)) != 0) return AtimeRule::kNever;
+  return (st.f_flag & ST_RELATIME) != 0 ? AtimeRule::kRelative : AtimeRule::kAlways;
+}
+
+Result<UniqueFd> view_with_atime(int dir, std::optional<AtimeRule> rule, bool keep_dirs) {
+  constexpr unsigned kBelowToo = AT_EMPTY_PATH | AT_RECURSIVE;
+  UniqueFd view(::open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | kBelowToo));
   if (!view) return Errno::last();
   mount_attr attr{};
-  attr.attr_clr = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
-  switch (flags.rule) {
-    case AtimeRule::kNever:
-      attr.attr_set = MOUNT_ATTR_NOATIME;
-      break;
-    case AtimeRule::kRelative:
-      attr.attr_set = MOUNT_ATTR_RELATIME;
-      break;
-    case AtimeRule::kAlways:
-      attr.attr_set = MOUNT_ATTR_STRICTATIME;
-      break;
+  if (rule) {
+    attr.attr_clr = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+    attr.attr_set = attribute(*rule);
   }
-  if (flags.keeps_dirs) attr.attr_set |= MOUNT_ATTR_NODIRATIME;
-  if (::mount_setattr(view.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
-    return Errno::last();
-  }
+  if (keep_dirs) attr.attr_set |= MOUNT_ATTR_NODIRATIME;
+  if (::mount_setattr(view.get(), "", kBelowToo, &attr, sizeof attr) != 0) return Errno::last();
   return view;
 }
 

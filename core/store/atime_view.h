@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What reading does to access times, as mounts have it, and a view of a directory in which it does
+// What reading does to access times, as a mount has it, and a view of a directory in which it does
 // something else.
 #pragma once
 
@@ -11,18 +11,14 @@
 
 namespace evenfs::local {
 
-struct AtimeFlags {
-  AtimeRule rule = AtimeRule::kAlways;
-  bool keeps_dirs = false;  // Listings move nothing.
-  friend bool operator==(const AtimeFlags&, const AtimeFlags&) = default;
-};
-
 // Of the mount that `fd` is on. kAlways if it does not say.
-AtimeFlags atime_flags(int fd);
+AtimeRule atime_rule(int fd);
 
 // A descriptor (O_PATH) of the same directory, through a mount that nobody else sees: a copy of the one it
-// is on, and of those below. Errors: EPERM without CAP_SYS_ADMIN, or where a namespace around ours has
-// fixed the flags; ENOSYS before Linux 5.12.
-Result<UniqueFd> view_with_atime(int dir, const AtimeFlags& flags);
+// is on, and of those below but for unbindable ones, as they are now. `rule`: for all of them; none leaves
+// each its own. `keep_dirs`: besides, listings move nothing. Errors: EPERM without CAP_SYS_ADMIN, or where
+// a namespace around ours has fixed the flags; ENOSYS before Linux 5.12; EINVAL where the mount cannot be
+// copied; ENOSPC, ENOMEM.
+Result<UniqueFd> view_with_atime(int dir, std::optional<AtimeRule> rule, bool keep_dirs);
 
 }  // namespace evenfs::local

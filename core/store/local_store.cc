@@ -10,6 +10,8 @@
 
 #include <utility>
 
+#include "core/store/atime_view.h"
+
 namespace evenfs {
 
 using local::NodeKind;
@@ -24,30 +26,22 @@ bool may_have_acls(int fd) {
   return ::getxattr(name.path(), "system.posix_acl_access", nullptr, 0) >= 0 || errno != EOPNOTSUPP;
 }
 
-local::AtimeFlags wanted_atime(const LocalStore::Options& options, local::AtimeFlags flags) {
-  if (options.atime) {
-    flags.rule = *options.atime;
-    flags.keeps_dirs = false;
-  }
-  flags.keeps_dirs |= options.keep_dir_atime || flags.rule == AtimeRule::kNever;
-  return flags;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
                                                      const Options& options) {
   UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return Errno::last();
-  const local::AtimeFlags atime = wanted_atime(options, local::atime_flags(root.get()));
-  if (atime != local::atime_flags(root.get())) {
-    Result<UniqueFd> view = local::view_with_atime(root.get(), atime);
-    if (view) root = std::move(*view);
+  UniqueFd viewed;
+  if (options.atime || options.keep_dir_atime) {
+    Result<UniqueFd> view =
+        local::view_with_atime(root.get(), options.atime, options.keep_dir_atime);
+    if (view) viewed = std::exchange(root, std::move(*view));
   }
   UniqueFd proc_fds(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc_fds) return Errno::last();
   std::unique_ptr<LocalStore> store(new LocalStore(options, std::move(root), std::move(proc_fds)));
-  store->settle_atime(atime);
+  store->settle_atime(std::move(viewed));
   Result<UniqueFd> twin = local::open_beneath(store->root_fd_->get(), ".", O_PATH | O_DIRECTORY);
   if (!twin) return twin.error();
   const Result<Found> found = store->found(*twin, Node{}, std::string_view());
@@ -77,12 +71,13 @@ LocalStore::LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds)
   caps_.switches_cred = options.switch_cred && CredSwitch::works();
 }
 
-// What the flags of the mount do not keep, O_NOATIME may; only a superuser can be sure of that.
-void LocalStore::settle_atime(const local::AtimeFlags& wanted) {
-  const local::AtimeFlags flags = local::atime_flags(root_fd_->get());
-  keep_file_atime_ = wanted.rule == AtimeRule::kNever && flags.rule != AtimeRule::kNever;
-  keep_dir_atime_ = wanted.keeps_dirs && !flags.keeps_dirs;
-  caps_.atime_rule = keep_file_atime_ && ::geteuid() == 0 ? AtimeRule::kNever : flags.rule;
+// Without a view there is O_NOATIME; only a superuser can be sure of that.
+void LocalStore::settle_atime(UniqueFd viewed) {
+  viewed_ = std::move(viewed);
+  keep_file_atime_ = !viewed_ && options_.atime == AtimeRule::kNever;
+  keep_dir_atime_ = keep_file_atime_ || (!viewed_ && options_.keep_dir_atime);
+  const bool keeps_all = keep_file_atime_ && ::geteuid() == 0;
+  caps_.atime_rule = keeps_all ? AtimeRule::kNever : local::atime_rule(root_fd_->get());
 }
 
 LocalStore::~LocalStore() { nodes_.release(root_node_); }
@@ -90,7 +85,8 @@ LocalStore::~LocalStore() { nodes_.release(root_node_); }
 StoreStats LocalStore::stats() const {
   StoreStats stats;
   stats.cached_descriptors = cache_.size();
-  stats.pinned_descriptors = nodes_.pinned() + mounts_.descriptors() + 2;  // Root, /proc/self/fd.
+  stats.pinned_descriptors = nodes_.pinned() + mounts_.descriptors() + 2 +  // Root, /proc/self/fd.
+                             (viewed_ ? 1 : 0);
   stats.node_bytes = nodes_.bytes();
   return stats;
 }

@@ -31,7 +31,6 @@
 #include <shared_mutex>
 #include <string>
 
-#include "core/store/atime_view.h"
 #include "core/store/cred_switch.h"
 #include "core/store/durable.h"
 #include "core/store/fd_cache.h"
@@ -48,10 +47,9 @@ class LocalStore final : public Store {
     std::size_t cached_descriptors = 32;
     bool use_handles = true;   // False: reach everything by name, as where we may not open handles.
     bool switch_cred = false;  // New objects are made as the caller; needs a process of root.
-    // Which reads move access times, and whether listings do, in place of what the source's mount says.
-    // With CAP_SYS_ADMIN, by a view of the source with mount flags of its own (Linux 5.12): what is mounted
-    // below it later is not seen. Else only what shall not move is kept, by O_NOATIME, for what is our own or
-    // with CAP_FOWNER.
+    // Which reads move access times, and whether listings do, in place of what the source's mount says. By
+    // a view of the source with mount flags of its own (local::view_with_atime). Where that cannot be made,
+    // only what shall not move is kept, by O_NOATIME, for what is our own or with CAP_FOWNER.
     std::optional<AtimeRule> atime;
     bool keep_dir_atime = false;
   };
@@ -119,7 +117,7 @@ class LocalStore final : public Store {
   using NamesExclusive = std::unique_lock<std::shared_mutex>;
 
   LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds);
-  void settle_atime(const local::AtimeFlags& wanted);
+  void settle_atime(UniqueFd viewed);
 
   // --- local_open.cc: from a Node to a descriptor. The callers hold `names` where it matters.
   NamesShared names_shared(const Node& node);
@@ -168,7 +166,9 @@ class LocalStore final : public Store {
   auto with_path(const Node& node, Call call) -> decltype(call(""));
 
   const Options options_;
-  bool keep_file_atime_ = false;  // By O_NOATIME. Set by open(), as the next.
+  // Set by open().
+  UniqueFd viewed_;  // If the root is a view: what it is a view of, so that this stays mounted.
+  bool keep_file_atime_ = false;  // By O_NOATIME, as the next.
   bool keep_dir_atime_ = false;
   StoreCaps caps_;
   const UniqueFd proc_fds_;

@@ -4,7 +4,8 @@
 // others are reached by name.
 //
 // A descriptor keeps its mount busy: it cannot be unmounted (except lazily) while the store
-// lives. Threading: any function from any thread; find() takes no lock.
+// lives. In a view (atime_view.h) it is the copy of the mount that is kept. Threading: any function from
+// any thread; find() takes no lock.
 #pragma once
 
 #include <array>

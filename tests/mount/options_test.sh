@@ -153,7 +153,27 @@ moved() {
   umount_evenfs "$mnt"
   umount "$tmp/tmpfs"
 }
+# below TOP-OPTION BELOW-OPTION MOUNT-OPTION: whether a read moves the time on a mount below the source.
+below() {
+  local before
+  mkdir -p "$tmp/tmpfs"
+  mount -t tmpfs -o "$1" tmpfs "$tmp/tmpfs"
+  mkdir "$tmp/tmpfs/below"
+  mount -t tmpfs -o "$2" tmpfs "$tmp/tmpfs/below"
+  echo text >"$tmp/tmpfs/below/file"
+  before=$(stat -c %x "$tmp/tmpfs/below/file")
+  mount_evenfs "$tmp/tmpfs" "$mnt" -o "$3"
+  sleep 0.02
+  cat "$mnt/below/file" >/dev/null
+  [ "$before" = "$(stat -c %x "$tmp/tmpfs/below/file")" ] && echo kept || echo moved
+  ! umount "$tmp/tmpfs" 2>/dev/null || fail "the source could be unmounted"
+  umount_evenfs "$mnt"
+  umount "$tmp/tmpfs/below" "$tmp/tmpfs"
+}
 if [ "$(id -u)" -eq 0 ]; then
+  expect "noatime, below" kept "$(below noatime strictatime noatime)"
+  expect "nodiratime, below noatime" kept "$(below strictatime noatime nodiratime)"
+  expect "strictatime, below noatime" moved "$(below strictatime noatime strictatime)"
   expect "strictatime over relatime" "first second listing" "$(moved relatime strictatime | paste -sd' ')"
   expect "relatime over strictatime" "first listing" "$(moved strictatime relatime | paste -sd' ')"
   expect "relatime over noatime" "first listing" "$(moved noatime noatime,relatime | paste -sd' ')"
