@@ -25,6 +25,11 @@ bool is_foreign(const Attr& attr, const Caller& caller) {
   return loses_bits(attr, caller) && !caller.may_chmod(attr);
 }
 
+std::unique_ptr<StoreScope> scope_over(Request& r, const Attr& attr, const Caller& caller) {
+  if (caller.has_fsetid_over(attr)) return nullptr;
+  return r.fs.store.without_fsetid(caller.cred());
+}
+
 // With nothing to set it is chown(-1, -1), or the kernel before a change of content, when the change
 // itself will see to the bits.
 Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* file) {
@@ -36,15 +41,15 @@ Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* fi
   const Caller caller(r);
   if (change.is_nothing() && !caller.is_in_chown()) return *attr;
   if (is_foreign(*attr, caller)) return Errno(EPERM);
-  const auto by_caller = scope_of_caller(r, *attr);
+  const auto by_caller = scope_over(r, *attr, caller);
   return r.fs.cache.setattr(r.me, id, change, file);
 }
 
 // Not everywhere, but over the object he may have CAP_FSETID; then he counts as one of its group.
-Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File* file) {
+Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File* file,
+                                                     const Caller& caller) {
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
   if (!attr) return attr.error();
-  const Caller caller(r);
   Cred cred = caller.cred();
   if (caller.has_fsetid_over(*attr)) cred.gid = attr->gid;
   return r.fs.store.without_fsetid(cred);
@@ -60,15 +65,8 @@ ContentChange::ContentChange(Request& r, NodeId id, File& file, WrittenBy by)
       status_ = mode.error();
       return;
     }
-    may_lose_bits_ = has_bits(*mode) && !Caller(r).has_fsetid();
-  }
-  if (may_lose_bits_) {
-    Result<std::unique_ptr<StoreScope>> scope = scope_of_content(r, id, &file);
-    if (!scope) {
-      status_ = scope.error();
-      return;
-    }
-    by_caller_ = std::move(*scope);
+    if (has_bits(*mode)) status_ = take_scope();
+    if (!status_) return;
   }
   Result<Cache::Change> change =
       r.fs.cache.begin_change(id, may_lose_bits_ ? Fields::kWalk : Fields::kStat);
@@ -77,6 +75,16 @@ ContentChange::ContentChange(Request& r, NodeId id, File& file, WrittenBy by)
   } else {
     status_ = change.error();
   }
+}
+
+Status ContentChange::take_scope() {
+  const Caller caller(r_);
+  may_lose_bits_ = !caller.has_fsetid();
+  if (!may_lose_bits_) return Status();
+  Result<std::unique_ptr<StoreScope>> scope = scope_of_content(r_, id_, &file_, caller);
+  if (!scope) return scope.error();
+  by_caller_ = std::move(*scope);
+  return Status();
 }
 
 // A call that fails may have changed something first, but not for other reasons than these.
@@ -99,9 +107,7 @@ ContentChange::~ContentChange() {
 }
 
 std::unique_ptr<StoreScope> scope_of_caller(Request& r, const Attr& attr) {
-  const Caller caller(r);
-  if (caller.has_fsetid_over(attr)) return nullptr;
-  return r.fs.store.without_fsetid(caller.cred());
+  return scope_over(r, attr, Caller(r));
 }
 
 Result<Attr> set_attributes(Request& r, NodeId id, SetAttr change, File* file, bool lacks_fsetid) {
@@ -109,9 +115,11 @@ Result<Attr> set_attributes(Request& r, NodeId id, SetAttr change, File* file, b
   if (!change.size) return r.fs.cache.setattr(r.me, id, change, file);
   const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, file);
   if (!mode) return mode.error();
-  change.clear_suid_sgid = has_bits(*mode) && (lacks_fsetid || !Caller(r).has_fsetid());
+  if (!has_bits(*mode)) return r.fs.cache.setattr(r.me, id, change, file);
+  const Caller caller(r);
+  change.clear_suid_sgid = lacks_fsetid || !caller.has_fsetid();
   if (!change.clear_suid_sgid) return r.fs.cache.setattr(r.me, id, change, file);
-  const auto by_caller = scope_of_content(r, id, file);
+  const auto by_caller = scope_of_content(r, id, file, caller);
   if (!by_caller) return by_caller.error();
   return r.fs.cache.setattr(r.me, id, change, file);
 }

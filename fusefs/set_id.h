@@ -44,6 +44,8 @@ class ContentChange {
   Status finish(const Status& done);
 
  private:
+  Status take_scope();  // REQUIRES: the file has bits.
+
   Request& r_;
   const NodeId id_;
   File& file_;
