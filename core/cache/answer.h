@@ -12,6 +12,7 @@
 
 #include <climits>
 
+#include "core/base/pause_point.h"
 #include "core/cache/basic_cache.h"
 
 namespace evenfs {
@@ -84,12 +85,14 @@ auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr*
   me.count(Counter::kLookupLocked);
   Result<Found> found = core_.store.lookup(dir.node(), name);
   if (!found) {
+    EVENFS_PAUSE("resolve.told_none");
     if (found.error() == Errno(ENOENT) && may_cache) {
       cache_negative(me, dir.id(), name, lease, until);
     }
     return found.error();
   }
   if (attr != nullptr) *attr = found->attr;
+  EVENFS_PAUSE("resolve.told");
   const Result<NodeId> id = adopt(me, *found, ticket, until, kPinUnit);
   if (!id) return id.error();
   Resolved child{pinned(id->index()), until};
@@ -108,6 +111,7 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
       core_.store.release(found.node);
       return Errno(ENOMEM);
     }
+    EVENFS_PAUSE("adopt.none_there");
     index = inodes_.enter(slot, found, ticket, until, refs);
     if (index == slot) {
       me.count(Counter::kInodeCreated);
@@ -130,6 +134,7 @@ void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId
   if (!stamp || !S_ISDIR(core_.slots.inode(child.index()).mode.load(std::memory_order_relaxed))) {
     return;
   }
+  EVENFS_PAUSE("cache_name.inserted");
   // A directory's only name tells its parent. A rename that came in between killed the dentry
   // first and sets the parent after us.
   const auto inode = core_.lock_inode(child.index());
@@ -188,6 +193,7 @@ Result<Attr> BasicCache<Policy>::ask_getattr(Worker& me, const Pin& held, File* 
   me.count(Counter::kGetattrLocked);
   Result<Attr> told = core_.store.getattr(held.node(), file);
   if (!told) return told.error() == Errno(ENOENT) ? Errno(ESTALE) : told.error();
+  EVENFS_PAUSE("getattr.told");
   const bool kept = stamp_is_stable(before) && publish(held.id(), *told, before, until);
   me.count(kept ? Counter::kFillPublished : Counter::kFillLost);
   return told;

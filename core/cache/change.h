@@ -22,6 +22,7 @@
 
 #include <array>
 
+#include "core/base/pause_point.h"
 #include "core/cache/basic_cache.h"
 
 namespace evenfs {
@@ -84,6 +85,7 @@ Result<Entry> BasicCache<Policy>::make_node(Worker& me, NodeId dir, NameRef name
   if (!parent) return parent.error();
   const OpLocks op(core_.slots, dir);
   const DirChange change(core_, dir);
+  EVENFS_PAUSE("change.opened");
   kill_name(me, dir, name);
   const auto ticket = inodes_.ticket();
   const std::uint64_t until = core_.until();
@@ -202,6 +204,7 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
   Result<Change> inode = begin_change(id, Fields::kStat);
   if (!inode) return inode.error();
   const DirChange change(core_, new_dir);
+  EVENFS_PAUSE("change.opened");
   kill_name(me, new_dir, new_name);
   const std::uint64_t until = core_.until();
   const Result<Attr> attr = core_.store.link(inode->node(), parent->node(), new_name);
@@ -235,6 +238,7 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   if (!inode) return inode.error();
   std::unique_ptr<Orphan> held = hold(child->pin);
   const DirChange change(core_, dir);
+  EVENFS_PAUSE("change.opened");
   kill_name(me, dir, name);
   const std::uint64_t until = core_.until();
   const Status done = call(parent->node());
@@ -293,6 +297,7 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const DirChange to_change(core_, new_dir);
   kill_name(me, dir, name);
   kill_name(me, new_dir, new_name);
+  EVENFS_PAUSE("rename.killed");
   const std::uint64_t until = core_.until();
   const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode, cred);
   if (!done) return done;
@@ -301,6 +306,7 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   // Two names of one inode: POSIX has rename do nothing then. Both stay, uncached.
   if (victim_id == source_id) return done;
   // What moved is what the old name led to, as far as we knew: no newer than that knowledge.
+  EVENFS_PAUSE("rename.done");
   set_parent(source_id, new_dir);
   cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->until);
   if (mode == RenameMode::kExchange && victim) {

@@ -98,6 +98,7 @@ std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32
   } else {
     negatives_.fetch_add(1, kRelaxed);
   }
+  EVENFS_PAUSE("insert.listed");
   const std::optional<Stamp> stamp = publish(slot, key, content);
   if (!stamp) {
     // It was never in a chain, so nobody can stand on it: no grace period.
@@ -171,6 +172,7 @@ bool DentryTable<Policy>::kill(std::uint32_t dir, NameRef name) {
     child = slots.dentry(*index).child.load(std::memory_order_relaxed);
     kill_held(*index, bucket);
   }
+  EVENFS_PAUSE("kill.dead");
   detach(*index, child);
   limbo_.add(*index);
   return true;
@@ -181,6 +183,7 @@ bool DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
   const DentryPub& dentry = core_.slots.dentry(index);
   const std::uint32_t bucket = core_.slots.home(index).load(std::memory_order_relaxed);
   std::uint32_t child = 0;
+  EVENFS_PAUSE("evict.seen");
   {
     const auto guard = core_.policy.write_bucket(bucket);
     // A dentry leaves `stamp` only under its own bucket's lock. If that is not the one we hold,

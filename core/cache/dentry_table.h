@@ -11,6 +11,7 @@
 
 #include <optional>
 
+#include "core/base/pause_point.h"
 #include "core/cache/cells.h"
 #include "core/cache/core.h"
 #include "core/cache/limbo.h"
@@ -122,10 +123,12 @@ template <LockingPolicy Policy>
       if (stamp_is_stable(stamp) && dentry.parent_index.load(kRelaxed) == dir &&
           dentry.parent_generation.load(kRelaxed) == dir_generation && name_matches(dentry, key)) {
         seen = {index, dentry.child.load(kRelaxed), stamp, dentry.until.load(kRelaxed)};
+        EVENFS_PAUSE("find.matched");
         validation_fence();
         if (dentry.seq.same(stamp)) return Find::kFound;
         break;  // It died while we read it; what replaces it stands at the head.
       }
+      EVENFS_PAUSE("find.passing");
       index = dentry.next.load(std::memory_order_acquire);  // [MO-3]
     }
     if (index == (kEndOfChain | bucket)) return Find::kMiss;

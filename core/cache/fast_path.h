@@ -11,6 +11,7 @@
 // A getattr or lookup that finds that something changed under it is repeated once. Nothing spins.
 #pragma once
 
+#include "core/base/pause_point.h"
 #include "core/cache/dentry_table.h"
 #include "core/cache/eviction.h"
 
@@ -99,6 +100,7 @@ class FastPath {
     mode = pub.mode.load(std::memory_order_relaxed);
     const std::uint32_t generation = pub.generation.load(std::memory_order_relaxed);
     const std::uint64_t until = pub.walk_until.load(std::memory_order_relaxed);
+    EVENFS_PAUSE("mode.copied");
     validation_fence();
     if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;
     if (generation != id.generation()) return Outcome::kStaleId;
@@ -147,6 +149,7 @@ class FastPath {
     const std::uint32_t cell = pub.link_cell.load(std::memory_order_acquire);
     const std::uint32_t generation = pub.generation.load(std::memory_order_relaxed);
     const bool copied = cell != 0 && copy_string(core_.slots, cell, target, max, length);
+    EVENFS_PAUSE("readlink.copied");
     validation_fence();
     if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;
     if (generation != id.generation()) return Outcome::kStaleId;
@@ -164,7 +167,9 @@ class FastPath {
     const auto guard = core_.policy.read_inode(priv.lock);
     // As in finish_hit: a live dentry keeps its child from being marked, and who kills it later
     // waits for this section before the count is looked at again.
+    EVENFS_PAUSE("hold.found");
     priv.refs.fetch_add(refs, std::memory_order_relaxed);
+    EVENFS_PAUSE("hold.counted");
     validation_fence();
     if (dentries_.still(seen)) return Outcome::kHit;
     priv.refs.fetch_sub(refs, std::memory_order_relaxed);
@@ -185,6 +190,7 @@ class FastPath {
     const std::uint32_t generation = pub.generation.load(kRelaxed);
     const std::uint32_t flags = pub.stat_flags.load(kRelaxed);
     const std::uint64_t until = pub.stat_until.load(kRelaxed);
+    EVENFS_PAUSE("getattr.copied");
     validation_fence();
     if (!pub.aseq.same(stamp)) return Outcome::kInodeChanged;
     if (generation != id.generation()) return Outcome::kStaleId;
@@ -216,6 +222,7 @@ class FastPath {
         return Outcome::kChainLong;
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
+    EVENFS_PAUSE("lookup.found");
     if (seen.child != 0) {
       return finish_hit(parent, parent_stamp, seen, count, entry, taken_back);
     }
@@ -238,9 +245,11 @@ class FastPath {
     entry.id = NodeId(seen.child, pub.generation.load(kRelaxed));
     const std::uint32_t flags = pub.stat_flags.load(kRelaxed);
     const std::uint64_t until = pub.stat_until.load(kRelaxed);
+    EVENFS_PAUSE("lookup.copied");
     // The count is raised before the validation and taken back within the same read section, so
     // that the reclaimer, who waits for the section, sees it or the validation fails.
     if (count == Count::kYes) priv.refs.fetch_add(1, kRelaxed);
+    EVENFS_PAUSE("lookup.counted");
     validation_fence();
     Outcome outcome = Outcome::kHit;
     if (!dentries_.still(seen) || !pub.aseq.same(stamp) || !parent.nseq.same(parent_stamp)) {

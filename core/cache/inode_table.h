@@ -31,6 +31,7 @@
 #include <mutex>
 #include <optional>
 
+#include "core/base/pause_point.h"
 #include "core/cache/core.h"
 
 namespace evenfs {
@@ -151,6 +152,7 @@ class InodeTable {
         // [MO-7] acquire, pairs with the release in remove_or_revive(): with a life's generation it is
         // seen that the life before has no identity any more.
         const std::uint32_t generation = pub.generation.load(std::memory_order_acquire);
+        EVENFS_PAUSE("scan.at_inode");
         if (pub.identity_generation.load(kRelaxed) == durable) {
           // [MO-7] acquire fence, pairs with the release fence of InodeBirth: with a life's identity
           // its generation is seen.

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "core/base/pause_point.h"
 #include "core/cache/basic_cache.h"
 
 namespace evenfs {
@@ -215,6 +216,7 @@ void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
   // First the count, so that nobody fills in what he read before; a change of the directory that
   // is under way loses its right to cache the names it made.
   core_.lock_inode(dir.index()).outdate_content();
+  EVENFS_PAUSE("invalidate.outdated");
   kill_name(me, dir, name);
 }
 

@@ -5,6 +5,7 @@
 
 #include <mutex>
 
+#include "core/base/pause_point.h"
 #include "core/cache/cells.h"
 #include "core/cache/core.h"
 
@@ -45,6 +46,7 @@ class Limbo {
 
  private:
   void free_after_grace(typename InodePriv::Names& batch) {
+    EVENFS_PAUSE("limbo.full");
     core_.policy.synchronize();
     while (!batch.empty()) {
       const std::uint32_t index = core_.slots.index_of(batch.front());

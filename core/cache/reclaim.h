@@ -17,6 +17,7 @@
 //       locks but, where a change had to make room for itself, that change's operation lock.
 #pragma once
 
+#include "core/base/pause_point.h"
 #include "core/cache/cells.h"
 #include "core/cache/inode_table.h"
 
@@ -39,7 +40,9 @@ class Reclaimer {
       if (mark(index, doomed)) doomed = index;
     });
     if (doomed == 0) return 0;
+    EVENFS_PAUSE("reclaim.marked");
     core_.policy.synchronize();
+    EVENFS_PAUSE("reclaim.waited");
     me.count(Counter::kReclaimBatch);
     std::size_t freed = 0;
     while (doomed != 0) {
@@ -75,6 +78,7 @@ class Reclaimer {
       return false;
     }
     if (remains->orphan) core_.orphans.take(index);
+    EVENFS_PAUSE("reclaim.removed");
     core_.store.release(remains->node);
     free_string(core_.slots, remains->link_cell);
     // A slot whose generations are used up is retired: its ids would come round.

@@ -20,6 +20,7 @@
 
 #include <sys/stat.h>
 
+#include "core/base/pause_point.h"
 #include "core/cache/basic_cache.h"
 #include "core/cache/path_cursor.h"
 
@@ -58,6 +59,7 @@ class FastWalk {
     while (outcome == Outcome::kHit && error == 0 && !done_) outcome = component(follow, error);
     if (outcome == Outcome::kHit && error == 0) outcome = finish(entry);
     if (outcome != Outcome::kHit) return outcome;
+    EVENFS_PAUSE("walk.copied");
     validation_fence();
     for (std::uint32_t i = 0; i < stamps_; ++i) {
       if (!taken_[i].count->same(taken_[i].stamp)) return Outcome::kInodeChanged;
@@ -93,6 +95,7 @@ class FastWalk {
     gid_ = pub.gid.load(kRelaxed);
     acl_decides_ =
         core_.store.caps().has_acls && cred_.uid != 0 && !core_.fresh(pub.acl_until.load(kRelaxed));
+    EVENFS_PAUSE("walk.stepped");
     return Outcome::kHit;
   }
 
@@ -151,6 +154,7 @@ class FastWalk {
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
     if (!keep(core_.slots.dentry(seen.index).seq, seen.stamp)) return Outcome::kTooDeep;
+    EVENFS_PAUSE("walk.found");
     if (seen.child == 0) {
       error = ENOENT;
       return Outcome::kHit;

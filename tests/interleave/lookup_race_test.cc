@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A lock-free lookup or getattr that is held between two of its steps while the name or the inode
+// changes. What it then says must be true at one instant of the call; where the change came last before
+// its validation, that is the state after the change.
+//
+// Only the lockless policy: in the others a lock keeps the change out, which is what these would hang on.
+#include "tests/interleave/steer.h"
+#include "tests/support/cache_fixture.h"
+
+namespace evenfs::test {
+namespace {
+
+using Lockless = World<LocklessPolicy>;
+
+// Where a lookup of a name that is there can be held, from the match on.
+constexpr const char* kLookupPoints[] = {"find.matched", "lookup.found", "lookup.copied",
+                                         "lookup.counted"};
+
+template <class Policy>
+void expect_nothing_left(World<Policy>& w) {
+  w.cache->drop_unused(*w.me);
+  EXPECT_EQ(w.cache->stats().kernel_lookups, 0U);
+  EXPECT_EQ(w.cache->stats().inodes, 1U);
+  EXPECT_EQ(w.cache->stats().dentries, 0U);
+  EXPECT_EQ(w.count(Counter::kForgetExcess), 0U);
+  EXPECT_EQ(w.memory.references(), 1U);
+}
+
+// What a lookup of `name` says when `meanwhile` happens while it is held at `point`.
+template <class Meanwhile>
+Result<Entry> lookup_while(Lockless& w, const char* name, const char* point, Meanwhile meanwhile) {
+  Result<Entry> seen = Errno(EIO);
+  Steered reader(w.registry, [&](Worker& me) { seen = w.cache->lookup(me, kRoot, name_of(name)); });
+  EXPECT_TRUE(reader.run_to(point)) << point;
+  meanwhile();
+  reader.finish();
+  return seen;
+}
+
+TEST(LookupRace, AnUnlinkIsNotMissed) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    w.forget(w.mknod(kRoot, "f").id);
+    const auto seen = lookup_while(w, "f", point, [&] { EXPECT_EQ(w.unlink(kRoot, "f"), 0); });
+    EXPECT_EQ(code(seen), ENOENT) << point;
+    expect_nothing_left(w);
+  }
+}
+
+TEST(LookupRace, ARenameIsNotMissed) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    const NodeId f = w.mknod(kRoot, "f").id;
+    const auto seen =
+        lookup_while(w, "f", point, [&] { EXPECT_EQ(w.rename(kRoot, "f", kRoot, "g"), 0); });
+    EXPECT_EQ(code(seen), ENOENT) << point;
+    EXPECT_EQ(w.peek(kRoot, "g").id, f);
+    w.forget(f);
+    expect_nothing_left(w);
+  }
+}
+
+TEST(LookupRace, ANameThatIsReplacedLeadsToTheNewInode) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    w.forget(w.mknod(kRoot, "f", 0600).id);
+    const NodeId fresh = w.mknod(kRoot, "fresh", 0644).id;
+    const auto seen =
+        lookup_while(w, "f", point, [&] { EXPECT_EQ(w.rename(kRoot, "fresh", kRoot, "f"), 0); });
+    ASSERT_EQ(code(seen), 0) << point;
+    EXPECT_EQ(seen->id, fresh);
+    EXPECT_EQ(seen->attr.mode & 0777U, 0644U);
+    w.forget(fresh, 2);
+    expect_nothing_left(w);
+  }
+}
+
+TEST(LookupRace, AnExchangeLeavesNeitherNameMissing) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    const NodeId f = w.mknod(kRoot, "f", 0600).id;
+    const NodeId g = w.mknod(kRoot, "g", 0644).id;
+    const auto seen = lookup_while(w, "f", point, [&] {
+      EXPECT_EQ(w.rename(kRoot, "f", kRoot, "g", RenameMode::kExchange), 0);
+    });
+    ASSERT_EQ(code(seen), 0) << point;
+    EXPECT_EQ(seen->id, g);
+    w.forget(f);
+    w.forget(g, 2);
+    expect_nothing_left(w);
+  }
+}
+
+TEST(LookupRace, AChmodIsNotMissed) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    const NodeId f = w.mknod(kRoot, "f", 0600).id;
+    const auto seen = lookup_while(w, "f", point, [&] { EXPECT_EQ(w.chmod(f, 0644), 0); });
+    ASSERT_EQ(code(seen), 0);
+    EXPECT_EQ(seen->attr.mode & 0777U, 0644U) << point;
+    w.forget(f, 2);
+    expect_nothing_left(w);
+  }
+}
+
+TEST(LookupRace, ACreateIsNotMissedByWhoFoundTheNegativeDentry) {
+  for (const char* point : {"find.matched", "lookup.found"}) {
+    Lockless w;
+    EXPECT_EQ(w.peek_error(kRoot, "n"), ENOENT);
+    EXPECT_EQ(w.fast(kRoot, "n"), Outcome::kNegative);
+    NodeId made;
+    const auto seen = lookup_while(w, "n", point, [&] { made = w.mknod(kRoot, "n").id; });
+    ASSERT_EQ(code(seen), 0) << point;
+    EXPECT_EQ(seen->id, made);
+    w.forget(made, 2);
+    expect_nothing_left(w);
+  }
+}
+
+// The evictor kills the dentry on which the reader stands and queues the inode that the reader is about
+// to count. It then has to wait for the reader before it frees either.
+TEST(LookupRace, AnEvictionCostsAQuestionAndNoTruth) {
+  for (const char* point : {"find.matched", "lookup.found", "lookup.copied"}) {
+    Lockless w;
+    w.forget(w.mknod(kRoot, "f", 0640).id);
+    Steered evictor(w.registry, [&](Worker& me) { w.cache->drop_unused(me); });
+    const auto seen =
+        lookup_while(w, "f", point, [&] { EXPECT_TRUE(evictor.run_to("limbo.full")) << point; });
+    evictor.finish();
+    ASSERT_EQ(code(seen), 0);
+    EXPECT_EQ(seen->attr.mode & 0777U, 0640U);
+    EXPECT_EQ(w.count(Counter::kDentryEvicted), 1U);
+    EXPECT_EQ(w.count(Counter::kLookupHit), 0U);
+    w.forget(seen->id);
+    expect_nothing_left(w);
+  }
+}
+
+// A kernel that asks for an id which it has forgotten, as when a request is sent twice.
+TEST(LookupRace, AGetattrNeverTellsOfTheNextInodeInTheSlot) {
+  Lockless w;
+  const NodeId f = w.mknod(kRoot, "f", 0600).id;
+  int error = 0;
+  Steered reader(w.registry, [&](Worker& me) { error = code(w.cache->getattr(me, f, nullptr)); });
+  ASSERT_TRUE(reader.run_to("getattr.copied"));
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.forget(f);
+  w.cache->drop_unused(*w.me);
+  const NodeId next = w.mknod(kRoot, "next", 0644).id;
+  ASSERT_EQ(next.index(), f.index());
+  reader.finish();
+  EXPECT_EQ(error, ESTALE);
+  w.forget(next);
+  expect_nothing_left(w);
+}
+
+TEST(LookupRace, AModeIsNeverThatOfTheNextInodeInTheSlot) {
+  Lockless w;
+  const NodeId f = w.mknod(kRoot, "f", 0600).id;
+  int error = 0;
+  Steered reader(w.registry, [&](Worker& me) { error = code(w.cache->mode(me, f, nullptr)); });
+  ASSERT_TRUE(reader.run_to("mode.copied"));
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.forget(f);
+  w.cache->drop_unused(*w.me);
+  const NodeId next = w.mknod(kRoot, "next", 0644).id;
+  ASSERT_EQ(next.index(), f.index());
+  reader.finish();
+  EXPECT_EQ(error, ESTALE);
+  w.forget(next);
+}
+
+// The number's inode goes while the chain is read, and its slot goes to another object.
+TEST(LookupRace, ANumberLeadsToItsOwnObjectOrToNone) {
+  MemoryStore::Options behind;
+  behind.durable = true;
+  Lockless w(small_cache(), behind);
+  const NodeId f = w.mknod(kRoot, "f").id;
+  const std::uint64_t number = w.cache->number_of(f);
+  ASSERT_NE(number, f.raw());
+  NodeId seen;
+  Steered reader(w.registry, [&](Worker&) { seen = w.cache->id_of_number(number); });
+  ASSERT_TRUE(reader.run_to("scan.at_inode"));
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.forget(f);
+  w.cache->drop_unused(*w.me);
+  const NodeId next = w.mknod(kRoot, "next").id;
+  ASSERT_EQ(next.index(), f.index());
+  reader.finish();
+  EXPECT_NE(seen, next);
+  w.forget(next);
+}
+
+}  // namespace
+}  // namespace evenfs::test
