@@ -50,7 +50,9 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
   priv_.overlapped = priv_.orphan = false;
   priv_.queue_next = 0;
-  priv_.refs.store(first_refs, kRelaxed);
+  // Added, not stored: hold() may be counting here for a moment, by a name that the life before had while
+  // it was dying. It will find that name dead, and take back what it added.
+  priv_.refs.fetch_add(first_refs, kRelaxed);
   priv_.state = SlotState::kLive;
   pub_.cseq.end();
   pub_.nseq.end();

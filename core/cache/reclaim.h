@@ -11,7 +11,9 @@
 //             not zero -> live again.
 //
 // Invariants
-//   R1  A slot is freed only when its reference count is zero, and can no longer be raised.
+//   R1  A slot is freed only when its reference count is zero, and can no longer be raised for good.
+//       For a moment it can: by a lookup that began after the wait, over a name that the inode was
+//       given, and lost, while it was dying. So a birth adds its first references.
 //   R2  The generation changes while all counts are odd, so an id is checked inside the window.
 //   R3  The store's node is released after the inode is unreachable, holding none of the cache's
 //       locks but, where a change had to make room for itself, that change's operation lock.

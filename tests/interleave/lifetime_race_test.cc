@@ -209,6 +209,30 @@ TYPED_TEST(LifetimeRace, AnEvictorStrikesTheDentryThatItSaw) {
   w.forget(h);
 }
 
+// An inode that is being reclaimed is found again, has a name for a moment, loses it, and is freed after
+// all. A lookup that saw that name began after the grace period: it counts on a slot that is free, and
+// takes back what it added when the slot has another inode.
+TEST(LifetimeRace, ACountOnASlotThatIsBornAgain) {
+  Lockless w;
+  w.forget(w.mknod(kRoot, "f").id);
+  Steered evictor(w.registry, [&](Worker& me) { w.cache->drop_unused(me); });
+  ASSERT_TRUE(evictor.run_to("reclaim.waited"));
+  const NodeId f = w.peek(kRoot, "f").id;
+  Steered reader(w.registry, [&](Worker& me) { (void)w.cache->peek(me, kRoot, name_of("f")); });
+  ASSERT_TRUE(reader.run_to("hold.found"));
+  w.cache->invalidate_name(*w.me, kRoot, name_of("f"));
+  ASSERT_TRUE(evictor.run_to("limbo.full"));  // Past the settle; it would wait for the reader now.
+  ASSERT_EQ(w.cache->stats().inodes, 1U);
+  ASSERT_TRUE(reader.run_to("hold.counted"));
+  const NodeId g = w.mknod(kRoot, "g").id;
+  ASSERT_EQ(g.index(), f.index());
+  reader.finish();
+  evictor.finish();
+  w.forget(g);
+  w.cache->drop_unused(*w.me);
+  expect_nothing_left(w);
+}
+
 // Slots of dentries wait for readers that may stand on them.
 TEST(LifetimeRace, ADeadDentryIsNotReusedUnderAReader) {
   Lockless w;
