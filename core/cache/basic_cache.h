@@ -75,6 +75,8 @@ class BasicCache final : public Cache {
   Outcome try_lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {
     return fast_.lookup(dir, name, count, entry);
   }
+  Outcome try_walk(NodeId start, std::string_view path, const Cred& cred, bool follow, Entry& entry,
+                   int& error);
 
  protected:
   void unpin(NodeId id) noexcept override { drop_refs(id.index(), kPinUnit); }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstring>
 #include <new>
 
 #include "core/base/node_id.h"
@@ -16,7 +17,7 @@ namespace evenfs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x3173666e65766531;  // "1evenfs1"
-constexpr std::uint32_t kLayoutVersion = 2;
+constexpr std::uint32_t kLayoutVersion = 3;
 constexpr std::uint32_t kSlotsCeiling = 1U << 27;
 constexpr std::uint64_t kPage = 4096;
 
@@ -44,11 +45,16 @@ struct Slots::Plan {
   std::uint64_t inodes_at, dentries_at, cells_at, buckets_at, id_heads_at, shared_bytes;
   std::uint64_t inode_privs_at, dentry_privs_at, homes_at, clocks_at, private_bytes;
 
-  explicit Plan(const Limits& limits) {
-    names = static_cast<std::uint32_t>(
+  static std::uint32_t names_for(const Limits& limits) {
+    return static_cast<std::uint32_t>(
         std::clamp<std::uint64_t>(limits.memory_bytes / kBytesPerName, 64, kSlotsCeiling / 16));
-    capacity = limits.slots_max != 0 ? limits.slots_max + 1
-                                     : std::clamp(names * 16, 1U << 20, kSlotsCeiling);
+  }
+  static std::uint32_t capacity_for(const Limits& limits) {
+    return limits.slots_max != 0 ? limits.slots_max + 1
+                                 : std::clamp(names_for(limits) * 16, 1U << 20, kSlotsCeiling);
+  }
+
+  Plan(std::uint32_t names_wanted, std::uint32_t slots) : names(names_wanted), capacity(slots) {
     buckets = std::max(64U, std::bit_floor(names / 2));
     inodes_at = huge_page_up(sizeof(ArenaHeader));
     dentries_at = huge_page_up(inodes_at + std::uint64_t{capacity} * sizeof(InodePub));
@@ -69,16 +75,38 @@ struct Slots::Plan {
 
 Result<std::unique_ptr<Slots>> Slots::create(const Limits& limits) {
   if (limits.memory_bytes < (1U << 20) || limits.slots_max >= kSlotsCeiling) return Errno(EINVAL);
-  const Plan plan(limits);
+  const Plan plan(Plan::names_for(limits), Plan::capacity_for(limits));
   Result<Mapping> shared = Mapping::shared("evenfs", plan.shared_bytes);
   if (!shared) return shared.error();
   Result<Mapping> priv = Mapping::anonymous(plan.private_bytes);
   if (!priv) return priv.error();
-  return std::unique_ptr<Slots>(
-      new Slots(limits, plan, std::move(shared).value(), std::move(priv).value()));
+  std::unique_ptr<Slots> slots(
+      new Slots(limits, plan, std::move(shared).value(), std::move(priv).value(), 1));
+  slots->lay_out(plan);
+  return slots;
 }
 
-Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv) noexcept
+Result<std::unique_ptr<Slots>> Slots::attach(int fd) {
+  Result<Mapping> shared = Mapping::read_only(fd);
+  if (!shared) return shared.error();
+  if (shared->bytes() < sizeof(ArenaHeader)) return Errno(EINVAL);
+  ArenaHeader header;
+  std::memcpy(&header, shared->base(), sizeof header);
+  if (header.magic != kMagic || header.layout_version != kLayoutVersion) return Errno(EINVAL);
+  const Plan plan(header.names, header.capacity);
+  if (plan.shared_bytes != header.shared_bytes || plan.shared_bytes > shared->bytes()) {
+    return Errno(EINVAL);
+  }
+  Result<Mapping> priv = Mapping::anonymous(plan.private_bytes);
+  if (!priv) return priv.error();
+  const Limits limits{
+      .memory_bytes = 0, .slots_max = 0, .hash_seed = header.hash_seed, .seq_start = 0};
+  return std::unique_ptr<Slots>(
+      new Slots(limits, plan, std::move(shared).value(), std::move(priv).value(), plan.capacity));
+}
+
+Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv,
+             std::uint32_t carved) noexcept
     : shared_(std::move(shared)),
       private_(std::move(priv)),
       inodes_(reinterpret_cast<InodePub*>(shared_.base() + plan.inodes_at)),
@@ -95,12 +123,25 @@ Slots::Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping pri
       limit_bytes_(limits.memory_bytes),
       hash_seed_(limits.hash_seed),
       seq_start_(limits.seq_start),
-      inode_pool_(plan.capacity),
-      dentry_pool_(plan.capacity),
-      cell_pool_(plan.cells()) {
-  new (shared_.base())
-      ArenaHeader{kMagic,        kLayoutVersion,  bucket_count_, plan.inodes_at,  plan.dentries_at,
-                  plan.cells_at, plan.buckets_at, hash_seed_,    plan.id_heads_at};
+      inode_pool_(plan.capacity, carved),
+      dentry_pool_(plan.capacity, carved),
+      cell_pool_(plan.cells(), carved == 1 ? 1 : plan.cells()) {}
+
+void Slots::lay_out(const Plan& plan) noexcept {
+  new (shared_.base()) ArenaHeader{
+      .magic = kMagic,
+      .layout_version = kLayoutVersion,
+      .bucket_count = bucket_count_,
+      .inodes_at = plan.inodes_at,
+      .dentries_at = plan.dentries_at,
+      .cells_at = plan.cells_at,
+      .buckets_at = plan.buckets_at,
+      .hash_seed = hash_seed_,
+      .id_heads_at = plan.id_heads_at,
+      .shared_bytes = plan.shared_bytes,
+      .names = plan.names,
+      .capacity = plan.capacity,
+  };
   // The buckets are counted as memory from the start; touching them all here keeps that true.
   for (std::uint32_t b = 0; b < bucket_count_; ++b) {
     new (&buckets_[b]) Shared<std::uint32_t>(kEndOfChain | b);

@@ -33,6 +33,9 @@ struct ArenaHeader {
   std::uint64_t buckets_at;
   std::uint64_t hash_seed;
   std::uint64_t id_heads_at;
+  std::uint64_t shared_bytes;
+  std::uint32_t names;     // What the plan of the tables was made from, as is the capacity.
+  std::uint32_t capacity;  // Of inodes and of dentries: above all indices.
 };
 
 class Slots {
@@ -44,6 +47,11 @@ class Slots {
     std::uint64_t seq_start;
   };
   static Result<std::unique_ptr<Slots>> create(const Limits& limits);
+  // What readers may look at of the arena of another Slots, in this process or another: `fd` is its
+  // fd(), mapped for reading only. What only the locked side uses is there and empty, no slot can be
+  // taken, and every index below the capacity is within bounds: a slot that was never used has
+  // generation 0, which no id has. EINVAL: not an arena of this layout.
+  static Result<std::unique_ptr<Slots>> attach(int fd);
   ~Slots();
 
   // REQUIRES: index < inode_bound(); likewise for the others.
@@ -109,7 +117,10 @@ class Slots {
   static constexpr std::uint64_t kLargestSlot = sizeof(InodePub) + sizeof(InodePriv);
 
   struct Plan;
-  Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv) noexcept;
+  Slots(const Limits& limits, const Plan& plan, Mapping shared, Mapping priv,
+        std::uint32_t carved) noexcept;
+
+  void lay_out(const Plan& plan) noexcept;
 
   const Mapping shared_;
   const Mapping private_;

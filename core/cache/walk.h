@@ -226,13 +226,19 @@ class FastWalk {
 };
 
 template <LockingPolicy Policy>
+Outcome BasicCache<Policy>::try_walk(NodeId start, std::string_view path, const Cred& cred,
+                                     bool follow, Entry& entry, int& error) {
+  return FastWalk<Policy>(core_, dentries_, cred).run(start, path, follow, entry, error);
+}
+
+template <LockingPolicy Policy>
 Result<Entry> BasicCache<Policy>::walk(Worker& me, NodeId start, std::string_view path,
                                        const Cred& cred, bool follow) {
   Entry entry;
   int error = 0;
   Outcome outcome = Outcome::kInodeChanged;
   for (int i = 0; i < FastPath<Policy>::kTries && outcome == Outcome::kInodeChanged; ++i) {
-    outcome = FastWalk<Policy>(core_, dentries_, cred).run(start, path, follow, entry, error);
+    outcome = try_walk(start, path, cred, follow, entry, error);
   }
   if (outcome != Outcome::kHit) {
     me.count(fallback_counter(outcome));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 namespace evenfs {
 
@@ -41,6 +42,19 @@ Result<Mapping> Mapping::shared(const char* name, std::size_t bytes) {
   void* base = ::mmap(room, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
                       mapping.fd_.get(), 0);
   if (base == MAP_FAILED) return Errno::last();
+  return mapping;
+}
+
+Result<Mapping> Mapping::read_only(int fd) {
+  struct stat st;
+  if (::fstat(fd, &st) != 0) return Errno::last();
+  if (st.st_size <= 0) return Errno(EINVAL);
+  Mapping mapping;
+  const auto bytes = static_cast<std::size_t>(st.st_size);
+  void* base = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (base == MAP_FAILED) return Errno::last();
+  mapping.base_ = static_cast<std::byte*>(base);
+  mapping.bytes_ = bytes;
   return mapping;
 }
 

@@ -30,6 +30,8 @@ class Mapping {
 
   // Zeroed memory in a memfd, which another process can map. It is sealed against shrinking.
   static Result<Mapping> shared(const char* name, std::size_t bytes);
+  // All of somebody else's shared mapping, for reading. `fd` remains the caller's.
+  static Result<Mapping> read_only(int fd);
   // Zeroed memory of this process alone.
   static Result<Mapping> anonymous(std::size_t bytes);
 

@@ -18,8 +18,9 @@ namespace evenfs {
 
 class SlotPool {
  public:
-  // `capacity` indices in all, the unusable 0 among them.
-  explicit SlotPool(std::uint32_t capacity) noexcept : capacity_(capacity) {}
+  // `capacity` indices in all, the unusable 0 among them, of which those below `carved` are handed out.
+  explicit SlotPool(std::uint32_t capacity, std::uint32_t carved = 1) noexcept
+      : capacity_(capacity), high_water_(carved) {}
 
   // A slot that was freed before, or nothing.
   std::optional<std::uint32_t> take_free() {
@@ -66,9 +67,9 @@ class SlotPool {
  private:
   const std::uint32_t capacity_;
   std::mutex mutex_;
-  std::vector<std::uint32_t> free_;           // Under mutex_.
-  std::atomic<std::uint32_t> high_water_{1};  // Written under mutex_.
-  std::atomic<std::uint32_t> used_{0};        // Written under mutex_.
+  std::vector<std::uint32_t> free_;        // Under mutex_.
+  std::atomic<std::uint32_t> high_water_;  // Written under mutex_.
+  std::atomic<std::uint32_t> used_{0};     // Written under mutex_.
 };
 
 }  // namespace evenfs

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The small parts of the cache, each alone: counts, locks, slots, strings, names, paths, sections.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <set>
 #include <thread>
 #include <vector>
@@ -272,6 +275,44 @@ TEST(InodeSection, CountsAreOddUntilTheLastUserEnds) {
   EXPECT_TRUE(stamp_is_stable(pub.aseq.sample()));
   EXPECT_EQ(pub.stat_flags.load(kRelaxed) & kAttrValid, 0U);
   EXPECT_EQ(pub.walk_until.load(kRelaxed), 0U);
+}
+
+// L5: another process finds everything in the shared part, and may not store to it.
+TEST(Slots, AnotherMappingSeesWhatWasWritten) {
+  const auto slots = make_slots(7, 1000);
+  const std::uint32_t inode = *slots->carve_inode();
+  const std::uint32_t dentry = *slots->carve_dentry();
+  const std::uint32_t cell = make_string(*slots, "a link's target");
+  slots->inode(inode).size.store(77, kRelaxed);
+  slots->dentry(dentry).child.store(inode, kRelaxed);
+  slots->bucket(5).store(dentry, kRelaxed);
+  const auto attached = Slots::attach(slots->fd());
+  ASSERT_EQ(code(attached), 0);
+  const Slots& other = **attached;
+  EXPECT_NE(&other.inode(inode), &slots->inode(inode));
+  EXPECT_EQ(other.inode(inode).size.load(kRelaxed), 77U);
+  EXPECT_EQ(other.inode(inode).aseq.sample(), 2001U);
+  EXPECT_EQ(other.dentry(other.bucket(5).load(kRelaxed)).child.load(kRelaxed), inode);
+  EXPECT_TRUE(string_equals(other, cell, "a link's target"));
+  EXPECT_EQ(other.bucket_mask(), slots->bucket_mask());
+  EXPECT_EQ(other.hash_seed(), slots->hash_seed());
+  EXPECT_EQ(other.inode_bound(), 8U);  // Below it everything may be looked at, used or not.
+  EXPECT_EQ(other.inode(7).generation.load(kRelaxed), 0U);
+  EXPECT_FALSE((*attached)->carve_inode());
+  EXPECT_EXIT(other.inode(inode).size.store(78, kRelaxed), testing::KilledBySignal(SIGSEGV), "");
+}
+
+TEST(Slots, WhatIsNoArenaIsNotAttached) {
+  EXPECT_EQ(code(Slots::attach(-1)), EBADF);
+  const UniqueFd empty(::memfd_create("empty", MFD_CLOEXEC));
+  EXPECT_EQ(code(Slots::attach(empty.get())), EINVAL);
+  ASSERT_EQ(::ftruncate(empty.get(), 4096), 0);
+  EXPECT_EQ(code(Slots::attach(empty.get())), EINVAL);  // No magic.
+  const auto slots = make_slots(3);
+  ArenaHeader header;
+  ASSERT_EQ(::pread(slots->fd(), &header, sizeof header, 0), ssize_t{sizeof header});
+  ASSERT_EQ(::pwrite(empty.get(), &header, sizeof header, 0), ssize_t{sizeof header});
+  EXPECT_EQ(code(Slots::attach(empty.get())), EINVAL);  // Shorter than it says.
 }
 
 }  // namespace
