@@ -47,6 +47,20 @@ TEST(LookupRace, AnUnlinkIsNotMissed) {
   }
 }
 
+// Others removed the name, and told us: neither the inode nor the directory changes, only the dentry dies.
+TEST(LookupRace, AnInvalidationIsNotMissed) {
+  for (const char* point : kLookupPoints) {
+    Lockless w;
+    w.forget(w.mknod(kRoot, "f").id);
+    const auto seen = lookup_while(w, "f", point, [&] {
+      EXPECT_EQ(code(w.memory.unlink(w.root_node(), name_of("f"))), 0);
+      w.cache->invalidate_name(*w.me, kRoot, name_of("f"));
+    });
+    EXPECT_EQ(code(seen), ENOENT) << point;
+    expect_nothing_left(w);
+  }
+}
+
 TEST(LookupRace, ARenameIsNotMissed) {
   for (const char* point : kLookupPoints) {
     Lockless w;

@@ -96,6 +96,20 @@ TEST(WalkRace, ANegativeDentryBelowADirectoryThatMoves) {
   EXPECT_EQ(walked.seen->attr.mode & 0777U, 0640U);
 }
 
+// Others removed a name on the way, and told us: only its dentry dies.
+TEST(WalkRace, ANameOnTheWayThatIsInvalidated) {
+  Lockless w;
+  const NodeId dir = w.mkdir(kRoot, "d").id;
+  w.forget(w.mknod(dir, "f").id);
+  const Walked walked = walk_while(w, kRoot, "d/f", kSuper, "walk.copied", 1, [&] {
+    EXPECT_EQ(code(w.memory.rename(w.root_node(), name_of("d"), w.root_node(), name_of("e"),
+                                   RenameMode::kReplace, Cred{})),
+              0);
+    w.cache->invalidate_name(*w.me, kRoot, name_of("d"));
+  });
+  EXPECT_EQ(code(walked.seen), ENOENT);
+}
+
 TEST(WalkRace, AnExchangeOfAComponent) {
   for (const int nth : {1, 2}) {
     Lockless w;

@@ -60,6 +60,19 @@ class HookedStore final : public Store {
   void fail(std::string operation, int error) {
     before(std::move(operation), [error] { return Status(Errno(error)); });
   }
+  // The nth call of any operation from now on fails: without having reached the store behind, or after
+  // the store has done it, as when its answer is lost. release() is no such call.
+  enum class When { kBefore, kAfter };
+  void fail_nth(int n, When when, int error) {
+    const std::lock_guard lock(mutex_);
+    failing_ = {n, when, error};
+    seen_ = 0;
+  }
+  // Calls since the last fail_nth().
+  int seen() const {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
   std::uint64_t calls(const std::string& operation) const {
     const std::lock_guard lock(mutex_);
     const auto at = calls_.find(operation);
@@ -182,21 +195,47 @@ class HookedStore final : public Store {
   }
   template <class Call>
   auto around(const std::string& operation, Call call) -> decltype(call()) {
+    bool fails = false;
     {
       const std::lock_guard lock(mutex_);
       ++calls_[operation];
+      ++seen_;
+      fails = failing_.left > 0 && --failing_.left == 0;
     }
     if (const Before hook = take(before_, operation)) {
       if (const Status status = hook(); !status) return status.error();
     }
+    if (fails && failing_.when == When::kBefore) return Errno(failing_.error);
     auto answer = call();
+    if (fails) {
+      drop(answer);
+      return Errno(failing_.error);
+    }
     if (const After hook = take(after_, operation)) hook();
     return answer;
   }
 
+  // What nobody will hear of: its node is given back.
+  void drop(const Result<Found>& lost) {
+    if (lost) behind_.release(lost->node);
+  }
+  void drop(const Result<Created>& lost) {
+    if (lost) behind_.release(lost->found.node);
+  }
+  template <class Other>
+  void drop(const Other&) {}
+
+  struct Failing {
+    int left = 0;  // 0: nothing is to fail.
+    When when = When::kBefore;
+    int error = 0;
+  };
+
   Store& behind_;
   mutable std::mutex mutex_;
-  std::map<std::string, Before> before_;  // Under mutex_, as the two below.
+  Failing failing_;  // Under mutex_, as the four below; set while no call is under way.
+  int seen_ = 0;
+  std::map<std::string, Before> before_;
   std::map<std::string, After> after_;
   std::map<std::string, std::uint64_t> calls_;
   std::atomic<std::uint64_t> releases_{0};

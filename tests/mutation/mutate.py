@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Breaks the protocol, one step at a time, and demands that a test fails.
+
+    mutate.py            builds and runs every mutation; status 1 if one survives without a reason
+    mutate.py NAME...    only these
+    mutate.py --check    only looks that each edit fits the source as it is
+    mutate.py --table    prints the last results as a table for docs/
+
+Works on a copy of the tree in build/mutation. Each takes about a minute on two processors.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mutations import MUTATIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "mutation"
+COPY = WORK / "source"
+BUILD = WORK / "build"
+RESULTS = WORK / "results.json"
+PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", "docs", "fusefs", "tests",
+         "tools")
+SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test", "ids_test",
+         "answer_test", "walk_test", "namespace_test", "durable_test", "memory_test", "orphan_test",
+         "concurrent_test", "cache_parts_test", "fault_test", "torture_test")
+LIMIT = 300  # Seconds for one test program.
+
+
+def misfits(mutation):
+    """What of the mutation does not fit the source."""
+    for edit in mutation.edits:
+        count = (ROOT / edit.file).read_text().count(edit.old)
+        if count != 1:
+            yield f"{mutation.name}: its text is {count} times in {edit.file}"
+
+
+def check(mutations):
+    found = [line for mutation in mutations for line in misfits(mutation)]
+    names = [mutation.name for mutation in MUTATIONS]
+    found += [f"{name}: twice in the list" for name in sorted(set(names)) if names.count(name) > 1]
+    for line in found:
+        print(line)
+    print(f"{len(mutations)} mutations, {len(found)} do not fit")
+    return 1 if found else 0
+
+
+def copy_tree():
+    shutil.rmtree(COPY, ignore_errors=True)
+    COPY.mkdir(parents=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, COPY / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, COPY / part)
+
+
+def run(command, **more):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                          **more)
+
+
+def configure():
+    environment = dict(os.environ)
+    environment.setdefault("EVENFS_DEPS", str(ROOT / "build" / "deps"))
+    done = run(["cmake", "-S", COPY, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
+                "-DCMAKE_CXX_FLAGS_DEBUG=-O1", "-DEVENFS_ASSERT=ON", "-DEVENFS_PAUSE_POINTS=ON"],
+               env=environment)
+    if done.returncode != 0:
+        sys.exit(f"mutate: cannot configure:\n{done.stdout}")
+
+
+def build(programs):
+    return run(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target", *programs])
+
+
+def failure_of(program):
+    """The name of what failed in a test program, or nothing."""
+    try:
+        done = run([BUILD / "bin" / program, "--gtest_brief=1"], timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"{program} (did not end)"
+    if done.returncode == 0:
+        return ""
+    failed = re.search(r"\[  FAILED  \] (\S+?)[,\s]", done.stdout)
+    if failed:
+        return failed.group(1)
+    asserted = re.search(r"assertion failed: (.*)", done.stdout)
+    return f"{program}: {'assertion ' + asserted.group(1) if asserted else 'status ' + str(done.returncode)}"
+
+
+def caught_by(mutation):
+    """Who noticed: a test's name, "the compiler", or nothing."""
+    rest = () if mutation.hidden else tuple(p for p in SUITE if p not in mutation.by)
+    for programs in (mutation.by, rest):
+        if not programs:
+            continue
+        if build(programs).returncode != 0:
+            return "the compiler"
+        for program in programs:
+            if failure := failure_of(program):
+                return failure
+    return ""
+
+
+def apply(mutation):
+    for edit in mutation.edits:
+        path = COPY / edit.file
+        path.write_text(path.read_text().replace(edit.old, edit.new))
+
+
+def restore(mutation):
+    for edit in mutation.edits:
+        (COPY / edit.file).write_text((ROOT / edit.file).read_text())
+
+
+def verdict_of(mutation, who):
+    if who == "the compiler":
+        return "DOES NOT COMPILE"
+    if who:
+        return "caught"
+    return "not seen" if mutation.hidden else "SURVIVED"
+
+
+def mutate(mutations):
+    copy_tree()
+    configure()
+    if broken := build(SUITE).returncode or next((f for p in SUITE if (f := failure_of(p))), ""):
+        sys.exit(f"mutate: the suite fails without a mutation: {broken}")
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    bad = 0
+    for number, mutation in enumerate(mutations, 1):
+        begin = time.monotonic()
+        apply(mutation)
+        try:
+            who = caught_by(mutation)
+        finally:
+            restore(mutation)
+        verdict = verdict_of(mutation, who)
+        bad += verdict.isupper()
+        results[mutation.name] = {"verdict": verdict, "by": who}
+        RESULTS.write_text(json.dumps(results, indent=1))
+        seconds = time.monotonic() - begin
+        print(f"{number}/{len(mutations)} {mutation.name}: {verdict} {who} ({seconds:.0f} s)", flush=True)
+    seen = [results[mutation.name]["verdict"] for mutation in mutations]
+    print(f"{seen.count('caught')} of {len(mutations)} mutations caught, {seen.count('not seen')} not seen "
+          f"for a reason, {bad} survived or unfit")
+    return 1 if bad else 0
+
+
+def table():
+    results = json.loads(RESULTS.read_text())
+    print("| Mutation | What it breaks | Caught by |\n|---|---|---|")
+    for mutation in MUTATIONS:
+        result = results.get(mutation.name)
+        if result is None:
+            sys.exit(f"mutate: {mutation.name} was not run")
+        who = f"`{result['by']}`" if result["by"] else f"not seen: {mutation.hidden}"
+        print(f"| {mutation.name} | {mutation.what} | {who} |")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--check", action="store_true", help="only look that each edit fits")
+    parser.add_argument("--table", action="store_true", help="print the last results")
+    words = parser.parse_args()
+    unknown = set(words.names) - {mutation.name for mutation in MUTATIONS}
+    if unknown:
+        parser.error(f"no such mutation: {' '.join(sorted(unknown))}")
+    chosen = [mutation for mutation in MUTATIONS if not words.names or mutation.name in words.names]
+    if words.table:
+        return table()
+    return check(chosen) or (0 if words.check else mutate(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
