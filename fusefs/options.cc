@@ -58,7 +58,8 @@ void add_options(CLI::App& app, RawOptions& raw) {
   value("--attr-timeout", raw.attr_timeout, "TIME", "the same for attributes");
   value("--negative-timeout", raw.negative_timeout, "TIME", "the same for names that do not exist");
   value("--cache-ttl", raw.cache_ttl, "TIME",
-        "how long the cache may serve what it read from SOURCE; inf: nobody else changes it");
+        "how long the cache may serve what it read from SOURCE; 0 asks each time; inf: nobody else "
+        "changes it");
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 4 to 64");

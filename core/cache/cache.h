@@ -37,7 +37,7 @@ inline constexpr std::uint64_t kTickMs = 10;  // Milliseconds in a tick of the c
 
 struct CacheOptions {
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // Soft limit; at least 1 MiB.
-  // How long what was read from the store may be served without asking again, in ticks.
+  // How long what was read from the store may be served without asking again, in ticks; 0: not at all.
   std::uint64_t ttl_ticks = kForeverTicks;
   std::uint64_t hash_seed = 0;  // 0: from the system's random source.
   std::uint32_t slots_max = 0;  // Hard limit on inodes and on dentries each; 0: by address space.

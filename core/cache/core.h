@@ -78,10 +78,11 @@ struct Core {
   // may be served until tick 0 may not be served at all.
   alignas(kCacheLine) std::atomic<std::uint64_t> tick{1};
 
-  // The tick up to which what was asked of the store now may be served. Taken before asking.
+  // The tick up to which what was asked of the store now may be served. Taken before asking. With no time
+  // to live at all it is 0: within one tick much can happen behind our back.
   std::uint64_t until() const noexcept {
-    return ttl_ticks == kForeverTicks ? kForeverTicks
-                                      : tick.load(std::memory_order_relaxed) + ttl_ticks;
+    if (ttl_ticks == kForeverTicks || ttl_ticks == 0) return ttl_ticks;
+    return tick.load(std::memory_order_relaxed) + ttl_ticks;
   }
   // 0 is never: what has to be asked for in any case.
   bool fresh(std::uint64_t until_tick) const noexcept {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -144,7 +145,10 @@ Result<UniqueFd> open_handle(int mount, const FileHandle& handle, int flags) noe
         ::open_by_handle_at(mount, reinterpret_cast<struct file_handle*>(&raw), flags | O_CLOEXEC);
     if (fd >= 0) return UniqueFd(fd);
     const int error = errno;
-    if (error != EINTR || tries == kTries) return Errno(error);
+    // ENOMEM is also what ext4 says of an inode number that is just being given to a new file, which
+    // takes a moment; then the handle is ESTALE. On a busy directory one open in some thousand.
+    if ((error != EINTR && error != ENOMEM) || tries == kTries) return Errno(error);
+    if (error == ENOMEM) ::sched_yield();
   }
 }
 

@@ -73,7 +73,7 @@ def configure():
     environment = dict(os.environ)
     environment.setdefault("EVENFS_DEPS", str(ROOT / "build" / "deps"))
     done = run(["cmake", "-S", COPY, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
-                "-DCMAKE_CXX_FLAGS_DEBUG=-O1", "-DEVENFS_ASSERT=ON", "-DEVENFS_PAUSE_POINTS=ON"],
+                "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DEVENFS_ASSERT=ON", "-DEVENFS_PAUSE_POINTS=ON"],
                env=environment)
     if done.returncode != 0:
         sys.exit(f"mutate: cannot configure:\n{done.stdout}")

@@ -207,6 +207,29 @@ TYPED_TEST(Answer, LinkTargetsOfEveryLength) {
   EXPECT_EQ(w.store.calls("readlink"), 10U);
 }
 
+// Others change the store within the tick in which it was asked.
+TYPED_TEST(Answer, WithoutTimeToLiveTheStoreIsAskedEachTime) {
+  CacheOptions options = small_cache();
+  options.ttl_ticks = 0;
+  World<TypeParam> w(options);
+  const NodeId file = w.mknod(kRoot, "f", 0600).id;
+  EXPECT_EQ(w.fast(kRoot, "f"), Outcome::kExpired);
+  SetAttr change;
+  change.mode = 0644;
+  const auto behind = w.behind(w.root_node(), "f");
+  ASSERT_TRUE(behind.has_value());
+  EXPECT_EQ(code(w.memory.setattr(behind->node, change, nullptr)), 0);
+  EXPECT_EQ(w.getattr(file).mode & 0777U, 0644U);
+  EXPECT_EQ(code(w.memory.unlink(w.root_node(), name_of("f"))), 0);
+  EXPECT_EQ(w.peek_error(kRoot, "f"), ENOENT);
+  w.behind_file("f", 0640);
+  EXPECT_EQ(w.peek(kRoot, "f").attr.mode & 0777U, 0640U);
+  EXPECT_EQ(code(w.cache->walk(*w.me, kRoot, "f", kSuper, true)), 0);
+  EXPECT_EQ(w.count(Counter::kLookupHit) + w.count(Counter::kLookupNegative) +
+                w.count(Counter::kGetattrHit) + w.count(Counter::kWalkHit),
+            0U);
+}
+
 TYPED_TEST(Answer, AttributesExpire) {
   CacheOptions options = small_cache();
   options.ttl_ticks = 10;

@@ -4,9 +4,11 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "core/store/local_store.h"
 #include "tests/support/private_mounts.h"
@@ -146,6 +148,33 @@ TEST_F(LocalStoreNumbers, AnotherFileSystemBelowTheRoot) {
     EXPECT_NE(tmpfs.store->caps().source_tag, source.store->caps().source_tag);
   });
   if (!refused.empty()) GTEST_SKIP() << refused;
+}
+
+// Where numbers are used again at once, the kernel may say ENOMEM of the one before.
+TEST_F(LocalStoreNumbers, AFileThatIsReplacedAllTheTimeIsThereOrStale) {
+  constexpr int kReads = 100000;
+  Opened opened(dir_ / "d");
+  fs::create_symlink("one", dir_ / "d/link");
+  std::atomic<bool> stop{false};
+  std::thread replacer([&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      fs::create_symlink("two", dir_ / "d/new");
+      fs::rename(dir_ / "d/new", dir_ / "d/link");
+    }
+  });
+  for (int i = 0; i < kReads; ++i) {
+    const Result<Found> found = opened.store->lookup(opened.user->root.node(), name_of("link"));
+    if (!found) {
+      EXPECT_EQ(code(found), ESTALE);
+      continue;
+    }
+    const Result<std::string> target = opened.store->readlink(found->node);
+    EXPECT_TRUE(target || code(target) == ESTALE) << code(target);
+    opened.store->release(found->node);
+    if (testing::Test::HasFailure()) break;
+  }
+  stop.store(true, std::memory_order_relaxed);
+  replacer.join();
 }
 
 }  // namespace

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Processes that change a tree, processes that look at it, and the oracle between them.
+
+Everything that changes has a history: numbered states, and a function of the number that says what a
+reader sees. A mutator raises `started` before a change and `done` after it. A reader notes `done`, looks,
+notes `started`, and what it saw must be so in one of the states between. (tests/torture does the same
+inside the daemon.) The histories lie in memory that all processes share.
+"""
+
+import errno
+import os
+import random
+from multiprocessing.sharedctypes import RawArray
+
+TOKENS, HOMES, NAMES = 6, 3, 24
+NOBODY = 65534
+CLOSED, OPEN = 0o700, 0o755
+
+
+class History:
+    def __init__(self):
+        self.counts = RawArray("Q", 2)  # started, done; one process writes them.
+
+    def begin(self):
+        self.counts[0] += 1
+        return self.counts[0]
+
+    def end(self):
+        self.counts[1] += 1
+
+    def watch(self):
+        first = self.counts[1]
+
+        def could(holds):
+            last = self.counts[0]
+            return last - first > 64 or any(holds(n) for n in range(first, last + 1))
+        return could
+
+
+class Oracle:
+    def __init__(self):
+        self.moves = [History() for _ in range(TOKENS)]
+        self.sizes = [History() for _ in range(TOKENS)]
+        self.names = [History() for _ in range(NAMES)]  # Odd: it is there.
+        self.vault = History()  # Odd: closed.
+        self.link = History()  # Odd: it leads to "two".
+        self.stop = RawArray("b", 1)
+        self.looks = RawArray("Q", 8)  # One for each reader.
+        self.changes = RawArray("Q", 8)  # One for each mutator.
+
+
+class Wrong(Exception):
+    """Something was seen that was never true."""
+
+
+class NoAnswer(Exception):
+    """What was looked at was removed behind the mount while it was looked at: ESTALE, as on NFS."""
+
+
+def home_of(token, n):
+    return (token + n * (1 + token % 2)) % HOMES
+
+
+def name_of(i):
+    return ("n" * 60 if i % 2 else "n") + str(i)
+
+
+def build(base):
+    for home in range(HOMES):
+        os.mkdir(f"{base}/home{home}")
+    for token in range(TOKENS):
+        with open(f"{base}/home{home_of(token, 0)}/t{token}", "wb"):
+            pass
+    os.mkdir(f"{base}/names")
+    os.mkdir(f"{base}/vault", OPEN)
+    for name, size in (("vault/f", 3), ("one", 1), ("two", 2)):
+        with open(f"{base}/{name}", "wb") as out:
+            out.write(b"x" * size)
+    os.chmod(f"{base}/vault/f", 0o644)
+    os.symlink("one", f"{base}/link")
+
+
+class Mutator:
+    """Changes the tree under `base`: the mount, or its source."""
+
+    def __init__(self, oracle, base, seed):
+        self.oracle, self.base, self.random = oracle, base, random.Random(seed)
+
+    def step(self):
+        kind = self.random.randrange(8)
+        if kind < 2:
+            self.move(self.random.randrange(TOKENS))
+        elif kind == 2:
+            self.resize(self.random.randrange(TOKENS))
+        elif kind == 3:
+            self.relink()
+        elif kind == 4:
+            self.flap()
+        else:
+            self.toggle(self.random.randrange(NAMES))
+
+    def token_path(self, token):
+        return f"{self.base}/home{home_of(token, self.oracle.moves[token].counts[1])}/t{token}"
+
+    def move(self, token):
+        old = self.token_path(token)
+        n = self.oracle.moves[token].begin()
+        os.rename(old, f"{self.base}/home{home_of(token, n)}/t{token}")
+        self.oracle.moves[token].end()
+
+    def resize(self, token):
+        path = self.token_path(token)
+        n = self.oracle.sizes[token].begin()
+        os.truncate(path, n)
+        self.oracle.sizes[token].end()
+
+    def relink(self):
+        n = self.oracle.link.begin()
+        os.symlink("two" if n % 2 else "one", f"{self.base}/link.new")
+        os.rename(f"{self.base}/link.new", f"{self.base}/link")
+        self.oracle.link.end()
+
+    def flap(self):
+        n = self.oracle.vault.begin()
+        os.chmod(f"{self.base}/vault", CLOSED if n % 2 else OPEN)
+        self.oracle.vault.end()
+
+    def toggle(self, i):
+        path = f"{self.base}/names/{name_of(i)}"
+        if self.oracle.names[i].begin() % 2:
+            with open(path, "xb") as out:
+                out.write(b"y" * i)
+        else:
+            os.unlink(path)
+        self.oracle.names[i].end()
+
+
+class Reader:
+    def __init__(self, oracle, mount, behind, seed):
+        self.oracle, self.mount, self.behind, self.random = oracle, mount, behind, random.Random(seed)
+
+    def step(self):
+        try:
+            self.look()
+        except NoAnswer:
+            pass
+
+    def look(self):
+        kind = self.random.randrange(6)
+        if kind < 2:
+            self.token(self.random.randrange(TOKENS), self.random.randrange(HOMES))
+        elif kind == 2:
+            self.link()
+        elif kind == 3:
+            self.vault()
+        else:
+            self.name(self.random.randrange(NAMES))
+
+    def size_of(self, path, *expected):
+        """The size, or the errno as a negative number; other errors than the expected ones are wrong."""
+        try:
+            return os.stat(f"{self.mount}/{path}").st_size
+        except OSError as error:
+            if self.behind and error.errno == errno.ESTALE:
+                raise NoAnswer from error
+            if error.errno not in expected:
+                raise Wrong(f"{path}: {error.strerror}") from error
+            return -error.errno
+
+    def token(self, token, home):
+        moved, sized = self.oracle.moves[token].watch(), self.oracle.sizes[token].watch()
+        path = f"home{home}/t{token}"
+        size = self.size_of(path, errno.ENOENT)
+        if not moved(lambda n: (home_of(token, n) == home) == (size >= 0)):
+            raise Wrong(f"{path} was {'found' if size >= 0 else 'missed'}")
+        if size >= 0 and not sized(lambda n: n == size):
+            raise Wrong(f"{path} has size {size}, which is of another time")
+
+    def link(self):
+        could = self.oracle.link.watch()
+        size = self.size_of("link")
+        if not could(lambda n: (2 if n % 2 else 1) == size):
+            raise Wrong(f"link leads to a file of {size} bytes")
+
+    def vault(self):
+        could = self.oracle.vault.watch()
+        size = self.size_of("vault/f", errno.EACCES)
+        if os.geteuid() != 0 and not could(lambda n: (n % 2 == 0) == (size >= 0)):
+            raise Wrong(f"the vault was {'open' if size >= 0 else 'closed'}")
+
+    def name(self, i):
+        could = self.oracle.names[i].watch()
+        path = f"names/{name_of(i)}"
+        size = self.size_of(path, errno.ENOENT)
+        if not could(lambda n: (n % 2 == 1) == (size >= 0)):
+            raise Wrong(f"{path} was {'found' if size >= 0 else 'missed'}")
+        if size > i:
+            raise Wrong(f"{path} has size {size}")
