@@ -42,7 +42,10 @@ Result<UniqueFd> open_with(int dir, const char* path, const struct open_how& how
     const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof(how));
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));
     const int error = errno;
-    if ((error != EAGAIN && error != EINTR) || tries == kTries) return Errno(error);
+    // EXDEV too: at the end of the way openat2 looks once more whether it has left the directory, and a
+    // file that is moved to another one in that moment has.
+    const bool again = error == EAGAIN || error == EINTR || error == EXDEV;
+    if (!again || tries == kTries) return Errno(error);
   }
 }
 

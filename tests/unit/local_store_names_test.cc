@@ -177,5 +177,28 @@ TEST_F(LocalNames, ThreadsThatFindAndReleaseTheSameObjectsLeaveNothing) {
   EXPECT_EQ(store_->stats().node_bytes, before);
 }
 
+// While it is looked for, a name moves to another directory and back: it is there or it is not.
+TEST_F(LocalNames, AFileThatMovesBetweenDirectoriesIsThereOrNot) {
+  constexpr int kLooks = 100000;
+  const Held a = user_->mkdir(user_->root, "a");
+  user_->mkdir(user_->root, "b");
+  user_->file(a, "f");
+  std::atomic<bool> stop{false};
+  std::thread mover([&] {
+    while (!stop.load()) {
+      std::filesystem::rename(dir_ / "a/f", dir_ / "b/f");
+      std::filesystem::rename(dir_ / "b/f", dir_ / "a/f");
+    }
+  });
+  int strange = 0;
+  for (int i = 0; i < kLooks && strange == 0; ++i) {
+    const int error = user_->look_error(a, "f");
+    if (error != 0 && error != ENOENT) strange = error;
+  }
+  stop.store(true);
+  mover.join();
+  EXPECT_EQ(strange, 0);
+}
+
 }  // namespace
 }  // namespace evenfs::test
