@@ -55,7 +55,7 @@ FORBIDDEN = (
 LISTED = re.compile(r"^(core|fusefs|tools)/.*\.cc$|^tests/.*_test\.(cc|sh|py)$")
 
 CPP = (".cc", ".h")
-TEXT = CPP + (".py", ".sh", ".cmake", ".fio")
+TEXT = CPP + (".c", ".pml", ".py", ".sh", ".cmake", ".fio")
 STRONG_ORDER = re.compile(r"memory_order(_|::)(acquire|release|acq_rel|seq_cst|consume)\b")
 UNNAMED_ORDER = re.compile(r"\.(load\(\)|fetch_(add|sub|or|and|xor)\([^(),]*\))")
 PAIRS = re.compile(r"//.*(\[MO-\d+\]|\b[Pp]airs with\b)")
