@@ -12,7 +12,7 @@
  *           after a grace period that began after the store. So "refs + 1, look at
  *           the counts" and "counts odd, look at refs" may miss each other, as with a store buffer.
  * Left out  What the answer says (walk, evict_count); forged FORGETs. Pins and the kernel's count are
- *           one number. The dentry comes once: new ones are evict_count's.
+ *           one number. The dentry comes once: new ones are evict_count's and dying_name's.
  * Property  No inode is freed while the kernel knows it; no count falls below zero; in the end the
  *           references are what the kernel knows, and an inode that nobody keeps is queued or freed.
  *
@@ -107,7 +107,7 @@ inline slow_lookup(counted) {
     take(inode_lock);
     d_step {
       reusable = false; state = LIVE; life++; queued = false;
-      refs = 1; /* A store: nobody else counts here. */
+      refs++; /* Not a store: see dying_name. */
       aseq++; counted = true
     }
     drop(inode_lock)
