@@ -4,8 +4,8 @@
  *
  * Code      core/cache/fast_path.h: hold_once; core/cache/reclaim.h: run, settle; core/cache/inode_table.h:
  *           find_held, remove_or_revive; core/cache/inode_section.cc: InodeBirth::finish; kill and detach.
- * World     One inode slot, marked already: the reclaimer waits, settles, frees. A finder pins the dying inode by
- *           its identity, gives it a name, lets go; a killer takes the name away. A holder, whose read
+ * World     One inode slot, marked already: the reclaimer waits, settles, frees. A finder pins the dying
+ *           inode by its identity, gives it a name, lets go; a killer takes the name away. A holder, whose read
  *           section may begin after the grace period did, goes by that name. A freed slot is born
  *           again with a pin of its owner's.
  * Left out  What lookup_count has: the mark, the kernel's count, the queue; slots of dentries.
