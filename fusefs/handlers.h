@@ -15,6 +15,7 @@
 
 namespace evenfs {
 
+void add_init_handler(fuse_lowlevel_ops& ops);        // init
 void add_lookup_handlers(fuse_lowlevel_ops& ops);     // lookup, forget
 void add_attr_handlers(fuse_lowlevel_ops& ops);       // getattr, statx, setattr, access, statfs
 void add_namespace_handlers(fuse_lowlevel_ops& ops);  // mknod, mkdir, unlink, rename, ...
@@ -25,6 +26,7 @@ void add_ioctl_handlers(fuse_lowlevel_ops& ops);      // ioctl: what chattr(1) s
 
 inline fuse_lowlevel_ops make_handlers() {
   fuse_lowlevel_ops ops{};
+  add_init_handler(ops);
   add_lookup_handlers(ops);
   add_attr_handlers(ops);
   add_namespace_handlers(ops);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// init: what evenfs and the kernel agree upon, by the first request of a session. A handler like the
+// others, so that a test that plays the kernel negotiates with the real one.
+#include "fusefs/fuse_mount.h"
+#include "fusefs/handlers.h"
+
+namespace evenfs {
+namespace {
+
+// Called once, on whichever thread receives the first request.
+void init(void* /*userdata*/, fuse_conn_info* conn) {
+  set_transport(conn);
+  for (const std::uint64_t capability : {
+           FUSE_CAP_READDIRPLUS,
+           FUSE_CAP_READDIRPLUS_AUTO,  // Attributes with names, when used.
+           FUSE_CAP_ASYNC_READ,
+           FUSE_CAP_AUTO_INVAL_DATA,  // Pages go when size or mtime changed behind them.
+           FUSE_CAP_EXPORT_SUPPORT,   // Numbers are never used again, so NFS can keep them.
+           FUSE_CAP_POSIX_ACL,        // The kernel checks permission by the source's ACLs;
+           FUSE_CAP_DONT_MASK,        // a default ACL decides whether the umask applies.
+           // Set-id bits are for us to clear (set_id.h). So the kernel need not ask for a file's
+           // capabilities before each write; those the source takes away by itself.
+           FUSE_CAP_HANDLE_KILLPRIV_V2,
+       }) {
+    fuse_set_feature_flag(conn, capability);
+  }
+  // Off. O_TRUNC comes as a SETATTR before the OPEN, which changes no size if it may not.
+  fuse_unset_feature_flag(
+      conn, FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_WRITEBACK_CACHE);
+}
+
+}  // namespace
+
+void add_init_handler(fuse_lowlevel_ops& ops) { ops.init = init; }
+
+}  // namespace evenfs
