@@ -3,8 +3,9 @@
 //
 // The index finds the slot without a table; the generation tells one life of the slot from the
 // next, so an id that outlived its inode is seen to be stale and is never followed. Generations
-// start at a number that each cache draws, 1 at least, so every id but the root's is at least 2^32;
-// the root is 1, as FUSE demands. They end at 2^31 - 1, so that no id has the bit of a durable number.
+// start at a number that each cache draws, 1 at least, so every id but the root's is at least 2^32; the
+// root is index 1 in generation 0, which makes the 1 that FUSE demands: its slot is never reused. They
+// end at 2^31 - 1, so that no id has the bit of a durable number.
 //
 // A durable number (bit 63 set) is what the kernel is told instead where the store can find the
 // object by it again: see Identity in attr.h, and Cache::number_of.
@@ -19,16 +20,14 @@ class NodeId {
   constexpr NodeId() noexcept = default;
   constexpr explicit NodeId(std::uint64_t raw) noexcept : raw_(raw) {}
   constexpr NodeId(std::uint32_t index, std::uint32_t generation) noexcept
-      : raw_(index == kRootIndex ? kRootRaw
-                                 : (static_cast<std::uint64_t>(generation) << 32) | index) {}
+      : raw_((static_cast<std::uint64_t>(generation) << 32) | index) {}
 
   static constexpr NodeId root() noexcept { return NodeId(kRootRaw); }
 
   constexpr std::uint64_t raw() const noexcept { return raw_; }
   constexpr std::uint32_t index() const noexcept { return static_cast<std::uint32_t>(raw_); }
-  // The root's slot is never reused: its generation is 1 for as long as the cache lives.
   constexpr std::uint32_t generation() const noexcept {
-    return raw_ == kRootRaw ? 1 : static_cast<std::uint32_t>(raw_ >> 32);
+    return static_cast<std::uint32_t>(raw_ >> 32);
   }
   constexpr bool is_root() const noexcept { return raw_ == kRootRaw; }
   friend constexpr bool operator==(NodeId, NodeId) noexcept = default;

@@ -73,7 +73,7 @@ inline constexpr std::uint32_t kAttrValid = 1;  // Lines 1 and 2 and the mode ho
 struct alignas(kCacheLine) InodePub {
   // Line 0: what a walk needs.
   Seqcount nseq;
-  Shared<std::uint32_t> generation{1};  // Of the life it is in or will be in next.
+  Shared<std::uint32_t> generation{0};  // Of the life it is in or will be in next; the root's is 0.
   Shared<std::uint32_t> mode{0};
   Shared<std::uint32_t> uid{0};
   Shared<std::uint32_t> gid{0};

@@ -205,6 +205,22 @@ TYPED_TEST(Ids, ATinyArenaAnswersRight) {
   EXPECT_LE(w.cache->stats().inode_slots, 15U);
 }
 
+// The root's slot has one life, and its id is 1 and no other.
+TYPED_TEST(Ids, ARootWithAGenerationIsNobody) {
+  World<TypeParam> w;
+  for (const std::uint64_t generation : {1ULL, 2ULL, 0x7fff'ffffULL, 0xffff'ffffULL}) {
+    const NodeId forged(generation << 32 | kRoot.index());
+    EXPECT_EQ(code(w.cache->getattr(*w.me, forged, nullptr)), ESTALE);
+    EXPECT_EQ(code(w.cache->pin(forged)), ESTALE);
+    EXPECT_EQ(w.peek_error(forged, "x"), ESTALE);
+    EXPECT_EQ(code(w.cache->mkdir(*w.me, forged, name_of("x"), 0755, kSuper)), ESTALE);
+    EXPECT_EQ(code(w.cache->lookup_parent(*w.me, forged)), ESTALE);
+    w.forget(forged);
+  }
+  EXPECT_EQ(w.count(Counter::kForgetExcess), 4U);
+  EXPECT_EQ(w.getattr(kRoot).nlink, 2U);
+}
+
 TYPED_TEST(Ids, ContentIsTheSameOnlyWithTheSameSizeAndTimes) {
   World<TypeParam> w;
   const Entry file = w.mknod(kRoot, "f");
