@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The daemon's own threads at the socket: many requests at once, whose answers come in any order, and the
+// ways in which the kernel's end goes away.
+#include "tests/support/protocol_fixture.h"
+
+namespace evenfs::test {
+namespace {
+
+class WorkerThreads : public ::testing::TestWithParam<Locking> {
+ protected:
+  static FakeKernel::Settings settings() {
+    FakeKernel::Settings settings = FakeKernel::small();
+    settings.locking = GetParam();
+    settings.threads = 3;
+    return settings;
+  }
+
+  void start() {
+    kernel_.negotiate();
+    kernel_.start();
+  }
+  Answer next() {
+    auto got = kernel_.receive();
+    EXPECT_TRUE(got.has_value());
+    return got ? std::move(got->second) : Answer();
+  }
+
+  MemoryStore store_;
+  FakeKernel kernel_{store_, settings()};
+};
+
+// As many at once as the socket holds without its other end being read: few, since each takes room there.
+constexpr int kAtOnce = 32;
+constexpr int kRounds = 60;
+
+TEST_P(WorkerThreads, EveryRequestIsAnsweredOnceAndCountsBalance) {
+  start();
+  kernel_.send(request::mkdir(kRootNumber, "d"));
+  const std::uint64_t dir = next().get<fuse_entry_out>().nodeid;
+  std::map<std::uint64_t, std::uint64_t> held;
+  held[dir] = 1;
+  for (int round = 0; round < kRounds; ++round) {
+    std::map<std::uint64_t, bool> open;
+    for (int i = 0; i < kAtOnce; ++i) {
+      const std::string name = std::to_string((round + i) % 6);
+      const std::uint64_t number =
+          kernel_.send(i % 4 == 0   ? request::mknod(dir, name, S_IFREG | 0644)
+                       : i % 4 == 1 ? request::unlink(dir, name)
+                                    : request::lookup(dir, name));
+      open.emplace(number, i % 4 == 1);
+    }
+    for (int i = 0; i < kAtOnce; ++i) {
+      const auto got = kernel_.receive();
+      ASSERT_TRUE(got.has_value());
+      const auto asked = open.extract(got->first);
+      ASSERT_FALSE(asked.empty());  // Asked for, and not answered before.
+      const Answer& answer = got->second;
+      if (answer.error != 0 || asked.mapped()) continue;
+      const std::uint64_t node = answer.get<fuse_entry_out>().nodeid;
+      if (node != 0) ++held[node];
+    }
+    // Forgets race with the next round's lookups, as a kernel's do.
+    std::vector<fuse_forget_one> all;
+    for (const auto& [node, count] : held) {
+      if (node != dir) all.push_back({node, count});
+    }
+    std::erase_if(held, [dir](const auto& one) { return one.first != dir; });
+    kernel_.send(request::batch_forget(all));
+  }
+  kernel_.hang_up();
+  ASSERT_TRUE(kernel_.wait_for_end());
+  ASSERT_TRUE(kernel_.stop());
+  EXPECT_EQ(kernel_.count(Counter::kForgetExcess), 0U);
+  EXPECT_EQ(kernel_.stats().kernel_lookups, 1U);
+  EXPECT_EQ(kernel_.loop().requests()[FUSE_BATCH_FORGET], std::uint64_t{kRounds});
+}
+
+TEST_P(WorkerThreads, AMessageShorterThanItsHeaderEndsTheDaemonAsAnError) {
+  start();
+  kernel_.send_bytes(std::vector<std::byte>(sizeof(fuse_in_header) - 1));
+  ASSERT_TRUE(kernel_.wait_for_end());
+  ASSERT_TRUE(kernel_.stop());
+  EXPECT_TRUE(kernel_.loop().failed());
+}
+
+TEST_P(WorkerThreads, WhatIsOpenWhenTheKernelGoesAwayGoesWithTheDaemon) {
+  start();
+  kernel_.send(request::create(kRootNumber, "f"));
+  EXPECT_TRUE(next().ok());
+  kernel_.send(request::opendir(kRootNumber));
+  EXPECT_TRUE(next().ok());
+  kernel_.hang_up();
+  ASSERT_TRUE(kernel_.wait_for_end());
+  ASSERT_TRUE(kernel_.stop());
+  EXPECT_EQ(kernel_.open_files(), 1U);
+  EXPECT_EQ(kernel_.open_directories(), 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, WorkerThreads,
+                         ::testing::Values(Locking::kLockless, Locking::kSharded, Locking::kRwlock,
+                                           Locking::kMutex),
+                         [](const auto& policy) {
+                           return std::string(locking_name(policy.param));
+                         });
+
+}  // namespace
+}  // namespace evenfs::test
