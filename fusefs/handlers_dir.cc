@@ -3,6 +3,7 @@
 // listing continues where it stopped even when names come and go meanwhile.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
@@ -33,9 +34,9 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 class Listing {
  public:
   Listing(Request& r, NodeId dir, std::size_t size, bool plus)
-      : r_(r), dir_(dir), room_(r.thread.buffer(size)), plus_(plus) {
+      : r_(r), dir_(dir), room_(r.thread.buffer(std::min(size, kAnswerBytesMax))), plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
-    if (plus) counted_.reserve(size / kPlusEntryMin + 1);
+    if (plus) counted_.reserve(room_.size() / kPlusEntryMin + 1);
   }
 
   bool empty() const { return used_ == 0; }

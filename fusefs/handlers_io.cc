@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "fusefs/atime.h"
@@ -114,7 +115,7 @@ void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
 // would add an allocation, and splicing several more system calls.
 void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* fi) {
   const OpenFile& open = file_at(fi);
-  const std::span<std::byte> room = r.thread.buffer(size);
+  const std::span<std::byte> room = r.thread.buffer(std::min(size, kAnswerBytesMax));
   const Result<std::size_t> got = [&] {
     const AtimeSection atime(r, r.id(ino));
     return open.file->read(room, static_cast<std::uint64_t>(offset));

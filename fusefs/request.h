@@ -21,6 +21,7 @@
 #include "core/base/assert.h"
 #include "core/cache/cache.h"
 #include "fusefs/open_table.h"
+#include "fusefs/worker_loop.h"
 
 namespace evenfs {
 
@@ -39,6 +40,10 @@ struct Daemon {
   OpenTable<OpenDirectory>& directories;
   fuse_session* session = nullptr;
 };
+
+// The most that a READ or a listing is answered with. What was agreed upon lets the kernel ask for no more
+// (max_pages goes with max_write), and a request that does must not cost its size in memory.
+inline constexpr std::size_t kAnswerBytesMax = kWriteBytesMax;
 
 // What one thread owns. Handlers find it by one thread-local pointer.
 struct ThreadState {

@@ -147,6 +147,17 @@ TEST_F(Files, WhatDoesNotFitIntoAListingIsNotCounted) {
   EXPECT_EQ(lookups(), 2U);
 }
 
+// A read or a listing of 4 GiB is no kernel's, and must not cost 4 GiB.
+TEST_F(Files, AReadOrListingThatAsksForMoreThanWasAgreedGetsWhatWasAgreed) {
+  const auto [file, fh] = create(kRootNumber, "f");
+  EXPECT_EQ(error_of(request::truncate(file, std::uint64_t{1} << 32)), 0);
+  EXPECT_EQ(ask(request::read(file, fh, 0, ~0U)).body.size(), kAnswerBytesMax);
+  EXPECT_EQ(ask(request::read(file, fh, 0, kAnswerBytesMax)).body.size(), kAnswerBytesMax);
+  const std::uint64_t dir = handle(request::opendir(kRootNumber));
+  EXPECT_EQ(parse_listing(ask(request::readdir(kRootNumber, dir, 0, ~0U)), false).size(), 3U);
+  EXPECT_EQ(parse_listing(ask(request::readdirplus(kRootNumber, dir, 0, ~0U)), true).size(), 3U);
+}
+
 TEST_F(Files, LocksPollBmapInterruptAndWhatNobodyKnowsAreNotImplemented) {
   const auto [file, fh] = create(kRootNumber, "f");
   const auto error = [&](std::uint32_t opcode, const auto& in) {
