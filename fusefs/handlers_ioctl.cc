@@ -45,11 +45,11 @@ Status call(int fd, const Command& command, Argument& argument) {
   return Status();
 }
 
-Status set(Request& r, NodeId id, int fd, const Command& command, Argument& argument) {
-  const Result<Cache::Change> change = r.fs.cache.begin_change(id, Fields::kStat);
+Status set(Request& r, fuse_ino_t ino, int fd, const Command& command, Argument& argument) {
+  const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
   if (!change) return change.error();
   const Status done = call(fd, command, argument);
-  r.outdate_in_kernel(id);  // The time of change has moved.
+  r.outdate_in_kernel(ino);  // The time of change has moved.
   return done;
 }
 
@@ -62,7 +62,7 @@ void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse
   if (command->sets) std::memcpy(argument.data(), in, command->size);
   const int fd = descriptor_of(fi, flags);
   const Status done =
-      command->sets ? set(r, r.id(ino), fd, *command, argument) : call(fd, *command, argument);
+      command->sets ? set(r, ino, fd, *command, argument) : call(fd, *command, argument);
   if (!done) return r.reply.error(done.error());
   r.reply.ioctl(std::span(argument).first(command->sets ? 0 : std::min(out_size, command->size)));
 }

@@ -73,8 +73,8 @@ void rename(Request& r, fuse_ino_t parent, const char* name, fuse_ino_t new_pare
       r.fs.cache.rename(r.me, r.id(parent), *from, r.id(new_parent), *to, *mode, cred);
   if (!done && (flags & RENAME_WHITEOUT) != 0) {
     // ext4 has put the whiteout there and taken it away again, and the directory has a new time.
-    r.outdate_in_kernel(r.id(parent));
-    r.outdate_in_kernel(r.id(new_parent));
+    r.outdate_in_kernel(parent);
+    r.outdate_in_kernel(new_parent);
   }
   r.reply.status(done);
 }

@@ -149,11 +149,12 @@ struct Request {
     entry ? reply_entry(*entry) : reply.error(entry.error());
   }
 
-  // Makes the kernel ask for the attributes of `id` before it uses them again: for a request that has
-  // changed more than the kernel expects of it. Attributes only: that takes no lock of the kernel's
-  // which the request could hold, as invalidating pages would.
-  void outdate_in_kernel(NodeId id) noexcept {
-    fuse_lowlevel_notify_inval_inode(fs.session, fs.cache.number_of(id), -1, 0);
+  // Makes the kernel ask for the attributes of an inode before it uses them again: for a request that has
+  // changed more than the kernel expects of it. Attributes only: that takes no lock of the kernel's which
+  // the request could hold, as invalidating pages would. By the kernel's own number: there may be no inode
+  // of that number, when the request has failed.
+  void outdate_in_kernel(fuse_ino_t number) noexcept {
+    fuse_lowlevel_notify_inval_inode(fs.session, number, -1, 0);
   }
 
   fuse_req_t req;  // For reading its context only; `reply` answers it.

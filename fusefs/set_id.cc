@@ -102,8 +102,10 @@ Status ContentChange::finish(const Status& done) {
 // The kernel expects a change of content to change size and times only.
 ContentChange::~ContentChange() {
   by_caller_.reset();
+  // While the inode is pinned: the kernel's count alone might be gone.
+  const fuse_ino_t number = change_ ? r_.fs.cache.number_of(id_) : 0;
   change_.reset();
-  if (may_lose_bits_) r_.outdate_in_kernel(id_);
+  if (may_lose_bits_ && number != 0) r_.outdate_in_kernel(number);
 }
 
 std::unique_ptr<StoreScope> scope_of_caller(Request& r, const Attr& attr) {
