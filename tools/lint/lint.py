@@ -81,7 +81,7 @@ class Lint:
             names = [n for n in git.stdout.split("\0") if n]
         else:
             names = [str(p.relative_to(self.root)) for p in self.root.rglob("*")]
-        skip = re.compile(r"^(build|\.git)/|^LICENSE$")
+        skip = re.compile(r"^(build|\.git)/|^LICENSE$|^tests/fuzz/corpus/")  # The last is bytes.
         return sorted(n for n in names if not skip.match(n) and (self.root / n).is_file())
 
     def run(self):
