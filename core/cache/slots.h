@@ -49,8 +49,8 @@ class Slots {
   static Result<std::unique_ptr<Slots>> create(const Limits& limits);
   // What readers may look at of the arena of another Slots, in this process or another: `fd` is its
   // fd(), mapped for reading only. What only the locked side uses is there and empty, no slot can be
-  // taken, and every index below the capacity is within bounds: a slot that was never used has
-  // generation 0, which no id has. EINVAL: not an arena of this layout.
+  // taken, and every index below the capacity is within bounds: a slot that was never used has no
+  // attributes. EINVAL: not an arena of this layout.
   static Result<std::unique_ptr<Slots>> attach(int fd);
   ~Slots();
 

@@ -13,14 +13,6 @@ template <class Policy>
 class LifetimeRace : public CacheTest<Policy> {};
 TYPED_TEST_SUITE(LifetimeRace, AllPolicies, PolicyNames);
 
-template <class Policy>
-void expect_nothing_left(World<Policy>& w) {
-  EXPECT_EQ(w.cache->stats().kernel_lookups, 0U);
-  EXPECT_EQ(w.cache->stats().inodes, 1U);
-  EXPECT_EQ(w.count(Counter::kForgetExcess), 0U);
-  EXPECT_EQ(w.memory.references(), 1U);
-}
-
 // Unused inodes without a name, so that the next one makes a batch for the reclaimer.
 template <class Policy>
 void queue_all_but_one(World<Policy>& w) {
@@ -63,8 +55,7 @@ TEST(LifetimeRace, AMarkWaitsForALookupThatIsCounting) {
     ASSERT_TRUE(kernel.arrived());
     kernel.finish();
     EXPECT_EQ(code(seen), ENOENT) << point;
-    w.cache->drop_unused(*w.me);
-    expect_nothing_left(w);
+    w.expect_nothing_left();
   }
 }
 
@@ -90,8 +81,7 @@ TEST(LifetimeRace, AMarkWaitsForAHold) {
     reader.finish();
     kernel.finish();
     EXPECT_EQ(code(seen), ENOENT) << point;
-    w.cache->drop_unused(*w.me);
-    expect_nothing_left(w);
+    w.expect_nothing_left();
   }
 }
 
@@ -106,7 +96,7 @@ TEST(LifetimeRace, AnInodeThatALookupHadCountedIsNotLost) {
   reader.finish();
   EXPECT_EQ(code(seen), ENOENT);
   w.cache->housekeep(*w.me);  // Frees what is queued, and nothing else.
-  expect_nothing_left(w);
+  w.expect_nothing_held();
 }
 
 TEST(LifetimeRace, AnInodeThatAHoldHadCountedIsNotLost) {
@@ -121,7 +111,7 @@ TEST(LifetimeRace, AnInodeThatAHoldHadCountedIsNotLost) {
   reader.finish();
   EXPECT_EQ(code(seen), ENOENT);
   w.cache->housekeep(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_held();
 }
 
 // The kernel's forget comes while another of its lookups has been counted and not yet answered.
@@ -139,8 +129,7 @@ TEST(LifetimeRace, AForgetOfTheOldCountKeepsTheNewOne) {
   w.cache->drop_unused(*w.me);
   EXPECT_EQ(w.getattr(f).nlink, 0U);  // Not ESTALE: it is still known.
   w.forget(f);
-  w.cache->drop_unused(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // A forged forget takes what a lookup has added; when the lookup fails it takes nothing back twice.
@@ -154,7 +143,7 @@ TEST(LifetimeRace, AForgedForgetAndAFailedLookup) {
   EXPECT_EQ(w.unlink(kRoot, "f"), 0);
   reader.finish();
   w.cache->housekeep(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_held();
 }
 
 // Found by its identity after the grace period: the settle sees that, and it lives on under its id.
@@ -172,8 +161,7 @@ TYPED_TEST(LifetimeRace, AnInodeIsFoundAgainWhileItIsReclaimed) {
     EXPECT_EQ(w.count(Counter::kInodeRevived), 1U);
     EXPECT_EQ(w.getattr(f).mode & 0777U, 0640U);
     w.forget(f);
-    w.cache->drop_unused(*w.me);
-    expect_nothing_left(w);
+    w.expect_nothing_left();
   }
 }
 
@@ -190,8 +178,7 @@ TYPED_TEST(LifetimeRace, AnInodeIsAskedForJustAfterItWasRemoved) {
   evictor.finish();
   EXPECT_EQ(code(w.cache->getattr(*w.me, f, nullptr)), ESTALE);
   w.forget(again.id);
-  w.cache->drop_unused(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // The evictor has chosen a dentry; it dies, and its slot holds another name when the evictor strikes.
@@ -229,8 +216,7 @@ TEST(LifetimeRace, ACountOnASlotThatIsBornAgain) {
   reader.finish();
   evictor.finish();
   w.forget(g);
-  w.cache->drop_unused(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // Slots of dentries wait for readers that may stand on them.
@@ -246,8 +232,7 @@ TEST(LifetimeRace, ADeadDentryIsNotReusedUnderAReader) {
   EXPECT_TRUE(stays_under_way(keeper));
   reader.finish();
   keeper.finish();
-  w.cache->drop_unused(*w.me);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 }  // namespace

@@ -53,15 +53,25 @@ def check(mutations):
     return 1 if found else 0
 
 
-def copy_tree():
-    shutil.rmtree(COPY, ignore_errors=True)
-    COPY.mkdir(parents=True)
+def files_of(tree):
     for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, COPY / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, COPY / part)
+        top = tree / part
+        yield from (path.relative_to(tree) for path in ([top] if top.is_file() else top.rglob("*"))
+                    if path.is_file() and "__pycache__" not in path.parts)
+
+
+def copy_tree():
+    """Writes what differs, and no more: what was built of the rest is still good."""
+    wanted = set(files_of(ROOT))
+    if COPY.exists():
+        for gone in set(files_of(COPY)) - wanted:
+            (COPY / gone).unlink()
+    for name in wanted:
+        content, at = (ROOT / name).read_bytes(), COPY / name
+        if not at.exists() or at.read_bytes() != content:
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_bytes(content)
+            shutil.copymode(ROOT / name, at)
 
 
 def run(command, **more):
@@ -85,8 +95,10 @@ def build(programs):
 
 def failure_of(program):
     """The name of what failed in a test program, or nothing."""
+    # The other policies' torture is theirs: what is broken here is the lock-free path.
+    only = ["--gtest_filter=*lockless*"] if program == "torture_test" else []
     try:
-        done = run([BUILD / "bin" / program, "--gtest_brief=1"], timeout=LIMIT)
+        done = run([BUILD / "bin" / program, "--gtest_brief=1", *only], timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"{program} (did not end)"
     if done.returncode == 0:

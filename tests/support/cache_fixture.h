@@ -111,6 +111,21 @@ struct World {
   }
   void forget(NodeId id, std::uint64_t n = 1) { cache->forget(*me, id, n); }
 
+  // --- When everything has been given back.
+  // Nobody holds an inode but the root; what is cached may still be there.
+  void expect_nothing_held() {
+    EXPECT_EQ(cache->stats().kernel_lookups, 0U);
+    EXPECT_EQ(cache->stats().inodes, 1U);
+    EXPECT_EQ(count(Counter::kForgetExcess), 0U);
+    EXPECT_EQ(memory.references(), 1U);
+  }
+  void expect_nothing_left() {
+    cache->drop_unused(*me);
+    expect_nothing_held();
+    EXPECT_EQ(cache->stats().dentries, 0U);
+    EXPECT_EQ(cache->stats().cells, 0U);
+  }
+
   // --- The lock-free path alone: what it says, without the store. Not inlined, for GCC's sake,
   // which with a literal for a name warns of the hash's branches for longer ones.
   [[gnu::noinline]] Outcome fast(NodeId dir, std::string_view name, Entry* into = nullptr) {

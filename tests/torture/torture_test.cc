@@ -218,13 +218,7 @@ class Run {
   // S1, L4: whoever is free is odd. And nothing is left that the kernel does not hold.
   void expect_consistent() {
     mutators_.forget_all();
-    w_.cache->drop_unused(*w_.me);
-    EXPECT_EQ(w_.cache->stats().kernel_lookups, 0U);
-    EXPECT_EQ(w_.cache->stats().inodes, 1U);
-    EXPECT_EQ(w_.cache->stats().dentries, 0U);
-    EXPECT_EQ(w_.cache->stats().cells, 0U);
-    EXPECT_EQ(w_.count(Counter::kForgetExcess), 0U);
-    EXPECT_EQ(w_.memory.references(), 1U);
+    w_.expect_nothing_left();
     const Slots& slots = w_.cache->slots_for_test();
     for (std::uint32_t i = 1; i < slots.inode_bound(); ++i) {
       const bool free = slots.inode_priv(i).state == SlotState::kFree;

@@ -40,17 +40,6 @@ void torture(World<Policy>& w, std::vector<std::function<void(Worker&)>> readers
   for (std::thread& thread : threads) thread.join();
 }
 
-template <class Policy>
-void expect_nothing_left(World<Policy>& w) {
-  w.cache->drop_unused(*w.me);
-  EXPECT_EQ(w.cache->stats().kernel_lookups, 0U);
-  EXPECT_EQ(w.cache->stats().inodes, 1U);
-  EXPECT_EQ(w.cache->stats().dentries, 0U);
-  EXPECT_EQ(w.cache->stats().cells, 0U);
-  EXPECT_EQ(w.count(Counter::kForgetExcess), 0U);
-  EXPECT_EQ(w.memory.references(), 1U);
-}
-
 std::string file_name(unsigned i) {
   return (i % 2 != 0 ? std::string(60, 'n') : std::string("n")) + std::to_string(i);
 }
@@ -100,7 +89,7 @@ TYPED_TEST(Concurrent, AnswersAreOfTheirNames) {
   EXPECT_GT(w.count(Counter::kInodeReclaimed), 100U);
   EXPECT_GT(w.count(Counter::kFallMiss), 0U);
   EXPECT_GT(w.count(Counter::kLookupHit) + w.count(Counter::kLookupNegative), 0U);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // chmod oracle: a walk that began after the directory was closed, and ended before it was opened
@@ -140,7 +129,7 @@ TYPED_TEST(Concurrent, AClosedDirectoryHidesItsSecret) {
   EXPECT_GT(refused.load(kRelaxed), 0U);
   EXPECT_GT(passed.load(kRelaxed), 0U);
   w.forget(dir);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // Two names change places: neither is ever missing, and ".." of the directory is one of the two.
@@ -180,7 +169,7 @@ TYPED_TEST(Concurrent, ExchangeNeverLosesAName) {
   EXPECT_GT(w.count(Counter::kLookupHit), 0U);
   w.forget(a);
   w.forget(b);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 // Links are read while they are replaced, their cells freed and used again.
@@ -210,7 +199,7 @@ TYPED_TEST(Concurrent, LinksLeadWhereTheyLed) {
       [] { return true; });
   EXPECT_EQ(wrong.load(kRelaxed), 0U);
   EXPECT_GT(w.count(Counter::kInodeReclaimed), 1000U);
-  expect_nothing_left(w);
+  w.expect_nothing_left();
 }
 
 }  // namespace
