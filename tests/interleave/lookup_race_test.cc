@@ -4,6 +4,7 @@
 // its validation, that is the state after the change.
 //
 // Only the lockless policy: in the others a lock keeps the change out, which is what these would hang on.
+#include "core/cache/name_key.h"  // XXH3.
 #include "tests/interleave/steer.h"
 #include "tests/support/cache_fixture.h"
 
@@ -192,6 +193,47 @@ TEST(LookupRace, ANumberLeadsToItsOwnObjectOrToNone) {
   reader.finish();
   EXPECT_NE(seen, next);
   w.forget(next);
+}
+
+// The slot on which a reader stands gets the very inode that he looks for: its id is of this life, not of
+// the one before.
+TEST(LookupRace, ANumberLeadsToAnIdOfItsOwnLife) {
+  MemoryStore::Options behind;
+  behind.durable = true;
+  Lockless w(small_cache(), behind);
+  const Slots& slots = w.cache->slots_for_test();
+  const auto chain_of = [&](std::uint64_t number) {  // As InodeTable::bucket_of.
+    const std::uint64_t words[3] = {number, 0, 0};
+    return XXH3_64bits_withSeed(words, sizeof words, slots.hash_seed()) & slots.bucket_mask();
+  };
+  const NodeId wanted = w.mknod(kRoot, "wanted").id;
+  const std::uint64_t number = w.cache->number_of(wanted);
+  w.forget(wanted);
+  w.cache->drop_unused(*w.me);
+  NodeId in_its_place;
+  std::string name;
+  for (int i = 0; i < 4096 && (in_its_place == NodeId()); ++i) {
+    name = "f" + std::to_string(i);
+    const NodeId made = w.mknod(kRoot, name).id;
+    if (chain_of(w.cache->number_of(made)) == chain_of(number)) {
+      in_its_place = made;
+    } else {
+      w.forget(made);
+      EXPECT_EQ(w.unlink(kRoot, name), 0);
+    }
+  }
+  ASSERT_NE(in_its_place, NodeId());
+  NodeId seen;
+  Steered reader(w.registry, [&](Worker&) { seen = w.cache->id_of_number(number); });
+  ASSERT_TRUE(reader.run_to("scan.at_inode"));
+  w.forget(in_its_place);
+  EXPECT_EQ(w.unlink(kRoot, name), 0);
+  w.cache->drop_unused(*w.me);
+  NodeId now = w.lookup(kRoot, "wanted").id;
+  ASSERT_EQ(now.index(), in_its_place.index());
+  reader.finish();
+  EXPECT_EQ(seen, now);
+  w.forget(now);
 }
 
 }  // namespace

@@ -207,6 +207,32 @@ TYPED_TEST(Answer, LinkTargetsOfEveryLength) {
   EXPECT_EQ(w.store.calls("readlink"), 10U);
 }
 
+// Names that all fall into one chain: what stands behind the first 64 is asked for, and found.
+TYPED_TEST(Answer, AChainIsFollowedForABoundedNumberOfSteps) {
+  constexpr std::size_t kNames = 66;
+  World<TypeParam> w;
+  const Slots& slots = w.cache->slots_for_test();
+  const auto bucket_of = [&](const std::string& name) {
+    const std::uint32_t generation = slots.inode(kRoot.index()).generation.load();
+    return NameKey(slots.hash_seed(), kRoot.index(), generation, name_of(name)).hash &
+           slots.bucket_mask();
+  };
+  std::vector<std::string> names;
+  for (int i = 0; i < 1000000 && names.size() < kNames; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    if (bucket_of(name) == 5) names.push_back(name);
+  }
+  ASSERT_EQ(names.size(), kNames);
+  for (const std::string& name : names) (void)w.mknod(kRoot, name);
+  EXPECT_EQ(w.fast(kRoot, names[0]), Outcome::kChainLong);  // The oldest are the last.
+  EXPECT_EQ(w.fast(kRoot, names[1]), Outcome::kChainLong);
+  EXPECT_EQ(w.fast(kRoot, names[2]), Outcome::kHit);
+  EXPECT_EQ(w.peek_error(kRoot, names[0]), 0);
+  EXPECT_EQ(w.count(Counter::kFallChainLong), 1U);
+  EXPECT_EQ(code(w.cache->walk(*w.me, kRoot, names[0], kSuper, true)), 0);
+  EXPECT_EQ(w.count(Counter::kFallChainLong), 2U);
+}
+
 // Others change the store within the tick in which it was asked.
 TYPED_TEST(Answer, WithoutTimeToLiveTheStoreIsAskedEachTime) {
   CacheOptions options = small_cache();

@@ -22,6 +22,15 @@ TYPED_TEST(Lease, AFillLosesAgainstAChange) {
   EXPECT_EQ(w.count(Counter::kGetattrHit), 1U);
 }
 
+// As soon as the store has made the name, somebody may know of it and must not be told otherwise.
+TYPED_TEST(Lease, ANegativeDentryIsGoneBeforeTheNameIsMade) {
+  World<TypeParam> w;
+  EXPECT_EQ(w.peek_error(kRoot, "f"), ENOENT);
+  w.store.after("mknod", [&] { EXPECT_EQ(w.peek_error(kRoot, "f"), 0); });
+  w.forget(w.mknod(kRoot, "f").id);
+  EXPECT_EQ(w.store.hooks_left(), 0U);
+}
+
 TYPED_TEST(Lease, AFillThatBeganDuringAChangeIsLost) {
   World<TypeParam> w;
   const NodeId id = w.mknod(kRoot, "f").id;
