@@ -164,9 +164,11 @@ TYPED_TEST(FillRace, AParentOfBeforeARename) {
   EXPECT_EQ(w.rename(a, "d", b, "d"), 0);
   filler.finish();
   const NodeId moved = w.lookup(b, "d").id;
+  for (const NodeId id : {a, b, moved}) (void)w.getattr(id);  // So that the cache alone answers.
   const auto up = w.cache->walk(*w.me, moved, "..", kSuper, true);
   ASSERT_EQ(code(up), 0);
   EXPECT_EQ(up->id, b);
+  EXPECT_EQ(w.count(Counter::kWalkHit), 1U);
 }
 
 // link() and unlink() of two names of one inode, in two directories: each is told a link count that the
