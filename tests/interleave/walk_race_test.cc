@@ -159,10 +159,35 @@ TEST(WalkRace, DotDotWhileTheRenameIsUnderWay) {
     EXPECT_EQ(up->id, std::string_view(point) == "rename.killed" ? a : b);
     EXPECT_EQ(w.count(Counter::kWalkHit), 0U) << point;  // Only the store could know.
     mover.finish();
+    for (const NodeId id : {a, b, d}) (void)w.getattr(id);  // So that the cache alone answers.
     const auto after = w.cache->walk(*w.me, d, "..", kSuper, true);
     ASSERT_EQ(code(after), 0);
     EXPECT_EQ(after->id, b);
+    EXPECT_EQ(w.count(Counter::kWalkHit), 1U);
   }
+}
+
+// The new name is not cached, since others have changed the directory meanwhile; the parent is new all
+// the same.
+TEST(WalkRace, DotDotAfterARenameThatLostItsLease) {
+  Lockless w;
+  const NodeId a = w.mkdir(kRoot, "a").id;
+  const NodeId b = w.mkdir(kRoot, "b").id;
+  const NodeId d = w.mkdir(a, "d").id;
+  Steered mover(w.registry, [&](Worker& me) {
+    EXPECT_EQ(
+        code(w.cache->rename(me, a, name_of("d"), b, name_of("d"), RenameMode::kReplace, Cred{})),
+        0);
+  });
+  ASSERT_TRUE(mover.run_to("rename.done"));
+  w.cache->invalidate_name(*w.me, b, name_of("x"));
+  mover.finish();
+  EXPECT_EQ(w.fast(b, "d"), Outcome::kMiss);
+  for (const NodeId id : {a, b, d}) (void)w.getattr(id);
+  const auto up = w.cache->walk(*w.me, d, "..", kSuper, true);
+  ASSERT_EQ(code(up), 0);
+  EXPECT_EQ(up->id, b);
+  EXPECT_EQ(w.count(Counter::kWalkHit), 1U);
 }
 
 }  // namespace
