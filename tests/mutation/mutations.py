@@ -131,7 +131,7 @@ COUNTS = (
         "priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()", "!priv.names.empty()",
         LIFETIME_RACE, TORTURE,
         hidden="the settle looks again; until then an inode that is in use is only slower"),
-    one("mark-with-names", "the mark and the settle do not look at the names (L2)", RECLAIM,
+    one("mark-with-names", "the mark does not look at the names (L2)", RECLAIM,
         "priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()",
         "priv.refs.load(std::memory_order_acquire) != 0", LIFETIME_RACE, TORTURE,
         hidden="as mark-with-references"),
