@@ -7,7 +7,7 @@
     mutate.py --check    only looks that each edit fits the source as it is
     mutate.py --table    prints the last results as a table for docs/
 
-Works on a copy of the tree in build/mutation. Each takes about a minute on two processors.
+Works on a copy of the tree in build/mutation. Each takes 10 to 70 seconds on two processors.
 """
 
 import argparse

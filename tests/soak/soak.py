@@ -186,7 +186,10 @@ def main():
                 return 1
             looks, changes, number = looks + looked, changes + changed, number + 1
     print(f"soak: {number} rounds, {changes} changes, {looks} looks: nothing wrong")
-    return 0 if changes > 100 and looks > 1000 else 1
+    if changes <= 100 or looks <= 1000:
+        print("FAILED: too little happened to say so", flush=True)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Watch {
   // Whether `holds` is true of a state that the history may have been in since.
   template <class Holds>
   bool could(Holds holds) const {
-    constexpr std::uint64_t kEnough = 64;  // More states than any of the functions has.
+    constexpr std::uint64_t kEnough = 64;  // By then every function has had all of its values.
     const std::uint64_t last = history_.started.load();
     if (last - first_ >= kEnough) return true;
     for (std::uint64_t n = first_; n <= last; ++n) {
@@ -48,6 +48,8 @@ class Watch {
     }
     return false;
   }
+  // Whether the history may have been in state `n` since: for what tells its state itself.
+  bool spans(std::uint64_t n) const { return first_ <= n && n <= history_.started.load(); }
 
  private:
   const History& history_;
