@@ -42,29 +42,15 @@ std::string option_list(const MountRequest& request) {
   if (!names(request.options, "fsname=")) add("fsname=" + request.source);
   if (!names(request.options, "subtype=")) add("subtype=" + request.subtype);
   for (const std::string& option : request.options) add(option);
+  if (request.uring) {
+    add("io_uring");
+    add(fmt::format("io_uring_q_depth={}", kRingDepth));
+  }
   if (request.debug) add("debug");
   return list;
 }
 
 }  // namespace
-
-void set_transport(fuse_conn_info* conn) {
-  // Lookups and listings in one directory at the same time.
-  fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
-  // A request that came through a pipe costs one more system call, and replies do not gain.
-  fuse_unset_feature_flag(conn,
-                          FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-  // It would run handlers on libfuse's own threads.
-  fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
-  // Saves a lock of the session for each request. In return no request can be interrupted: a
-  // program that gets a signal while it waits for us waits for the answer first. No handler waits
-  // for anything but the source, and a system call on a local disk cannot be interrupted either.
-  conn->no_interrupt = 1;
-  conn->max_write = std::min<unsigned>(conn->max_write, kWriteBytesMax);
-  // RELEASE, readahead and asynchronous reads and writes: the default of 12 makes them queue.
-  conn->max_background = 1024;
-  conn->congestion_threshold = 768;
-}
 
 std::unique_ptr<FuseMount> FuseMount::mount(const MountRequest& request,
                                             const fuse_lowlevel_ops& ops, void* userdata,
@@ -92,7 +78,12 @@ std::unique_ptr<FuseMount> FuseMount::mount(const MountRequest& request,
   return mount;
 }
 
-FuseMount::~FuseMount() { fuse_session_destroy(session_); }
+FuseMount::~FuseMount() {
+  // Rings, if there are any, are ended by libfuse's own loop only, here without a turn of it.
+  fuse_session_exit(session_);
+  fuse_session_loop(session_);
+  fuse_session_destroy(session_);
+}
 
 bool FuseMount::detach() const {
   if (!point_) return true;

@@ -16,15 +16,13 @@
 
 namespace evenfs {
 
-// The capabilities and limits that evenfs and nullfs share: the transport is the same for both.
-void set_transport(fuse_conn_info* conn);
-
 struct MountRequest {
   std::string source;      // Shown as the device.
   std::string mountpoint;  // A real path.
   std::string subtype;
   std::vector<std::string> options;  // For libfuse and the kernel, one each.
   bool debug = false;
+  bool uring = false;  // Ask for rings (transport.h).
 };
 
 class FuseMount {
@@ -32,7 +30,8 @@ class FuseMount {
   // Nothing, with one line in `error`, if the mount fails.
   static std::unique_ptr<FuseMount> mount(const MountRequest& request, const fuse_lowlevel_ops& ops,
                                           void* userdata, std::string& error);
-  // Closes the device: whoever still uses the mount gets ENOTCONN. REQUIRES: no thread uses it.
+  // Ends the rings and closes the device: whoever still uses the mount gets ENOTCONN. REQUIRES: no thread of
+  // ours uses it.
   ~FuseMount();
   FuseMount(const FuseMount&) = delete;
   FuseMount& operator=(const FuseMount&) = delete;

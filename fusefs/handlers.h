@@ -8,7 +8,7 @@
 //   bmap                  Asked of block-device mounts only.
 //   poll                  The kernel answers that a file is always ready, as for any local file.
 //   retrieve_reply        We do not ask for the kernel's pages.
-//   write_buf             It would turn splicing of every request on; see set_transport().
+//   write_buf             It would turn splicing of every request on; see transport.cc.
 #pragma once
 
 #include <fuse_lowlevel.h>

@@ -93,12 +93,12 @@ void statfs(Request& r, fuse_ino_t ino) {
 }  // namespace
 
 void add_attr_handlers(fuse_lowlevel_ops& ops) {
-  ops.getattr = op<getattr>;
-  ops.statx = op<statx>;
-  ops.setattr = op<setattr>;
-  ops.access = op<access>;
-  ops.readlink = op<readlink>;
-  ops.statfs = op<statfs>;
+  ops.getattr = op<opcode("getattr"), getattr>;
+  ops.statx = op<opcode("statx"), statx>;
+  ops.setattr = op<opcode("setattr"), setattr>;
+  ops.access = op<opcode("access"), access>;
+  ops.readlink = op<opcode("readlink"), readlink>;
+  ops.statfs = op<opcode("statfs"), statfs>;
 }
 
 }  // namespace evenfs

@@ -34,7 +34,7 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 class Listing {
  public:
   Listing(Request& r, NodeId dir, std::size_t size, bool plus)
-      : r_(r), dir_(dir), room_(r.thread.buffer(std::min(size, kAnswerBytesMax))), plus_(plus) {
+      : r_(r), dir_(dir), room_(r.room(std::min(size, kAnswerBytesMax))), plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
     if (plus) counted_.reserve(room_.size() / kPlusEntryMin + 1);
   }
@@ -162,11 +162,11 @@ void fsyncdir(Request& r, fuse_ino_t /*ino*/, int data_only, fuse_file_info* fi)
 }  // namespace
 
 void add_dir_handlers(fuse_lowlevel_ops& ops) {
-  ops.opendir = op<opendir>;
-  ops.readdir = op<readdir>;
-  ops.readdirplus = op<readdirplus>;
-  ops.releasedir = op<releasedir>;
-  ops.fsyncdir = op<fsyncdir>;
+  ops.opendir = op<opcode("opendir"), opendir>;
+  ops.readdir = op<opcode("readdir"), readdir>;
+  ops.readdirplus = op<opcode("readdirplus"), readdirplus>;
+  ops.releasedir = op<opcode("releasedir"), releasedir>;
+  ops.fsyncdir = op<opcode("fsyncdir"), fsyncdir>;
 }
 
 }  // namespace evenfs

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // init: what evenfs and the kernel agree upon, by the first request of a session. A handler like the
 // others, so that a test that plays the kernel negotiates with the real one.
-#include "fusefs/fuse_mount.h"
 #include "fusefs/handlers.h"
+#include "fusefs/request.h"
+#include "fusefs/transport.h"
 
 namespace evenfs {
 namespace {
 
 // Called once, on whichever thread receives the first request.
-void init(void* /*userdata*/, fuse_conn_info* conn) {
-  set_transport(conn);
+void init(void* userdata, fuse_conn_info* conn) {
+  set_transport(conn, static_cast<const Daemon*>(userdata)->transport);
   for (const std::uint64_t capability : {
            FUSE_CAP_READDIRPLUS,
            FUSE_CAP_READDIRPLUS_AUTO,  // Attributes with names, when used.

@@ -115,7 +115,7 @@ void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
 // would add an allocation, and splicing several more system calls.
 void read(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* fi) {
   const OpenFile& open = file_at(fi);
-  const std::span<std::byte> room = r.thread.buffer(std::min(size, kAnswerBytesMax));
+  const std::span<std::byte> room = r.room(std::min(size, kAnswerBytesMax));
   const Result<std::size_t> got = [&] {
     const AtimeSection atime(r, r.id(ino));
     return open.file->read(room, static_cast<std::uint64_t>(offset));
@@ -200,17 +200,17 @@ void release(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 }  // namespace
 
 void add_io_handlers(fuse_lowlevel_ops& ops) {
-  ops.open = op<open>;
-  ops.create = op<create>;
-  ops.tmpfile = op<tmpfile>;
-  ops.read = op<read>;
-  ops.write = op<write>;
-  ops.fallocate = op<fallocate>;
-  ops.copy_file_range = op<copy_file_range>;
-  ops.lseek = op<lseek>;
-  ops.flush = op<flush>;
-  ops.fsync = op<fsync>;
-  ops.release = op<release>;
+  ops.open = op<opcode("open"), open>;
+  ops.create = op<opcode("create"), create>;
+  ops.tmpfile = op<opcode("tmpfile"), tmpfile>;
+  ops.read = op<opcode("read"), read>;
+  ops.write = op<opcode("write"), write>;
+  ops.fallocate = op<opcode("fallocate"), fallocate>;
+  ops.copy_file_range = op<opcode("copy_file_range"), copy_file_range>;
+  ops.lseek = op<opcode("lseek"), lseek>;
+  ops.flush = op<opcode("flush"), flush>;
+  ops.fsync = op<opcode("fsync"), fsync>;
+  ops.release = op<opcode("release"), release>;
 }
 
 }  // namespace evenfs

@@ -69,6 +69,6 @@ void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse
 
 }  // namespace
 
-void add_ioctl_handlers(fuse_lowlevel_ops& ops) { ops.ioctl = op<ioctl>; }
+void add_ioctl_handlers(fuse_lowlevel_ops& ops) { ops.ioctl = op<opcode("ioctl"), ioctl>; }
 
 }  // namespace evenfs

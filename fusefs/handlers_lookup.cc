@@ -47,9 +47,9 @@ void forget_multi(Request& r, std::size_t count, fuse_forget_data* forgets) {
 }  // namespace
 
 void add_lookup_handlers(fuse_lowlevel_ops& ops) {
-  ops.lookup = op<lookup>;
-  ops.forget = op<forget>;
-  ops.forget_multi = op<forget_multi>;
+  ops.lookup = op<opcode("lookup"), lookup>;
+  ops.forget = op<opcode("forget"), forget>;
+  ops.forget_multi = op<opcode("batch_forget"), forget_multi>;
 }
 
 }  // namespace evenfs

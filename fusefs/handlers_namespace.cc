@@ -82,13 +82,13 @@ void rename(Request& r, fuse_ino_t parent, const char* name, fuse_ino_t new_pare
 }  // namespace
 
 void add_namespace_handlers(fuse_lowlevel_ops& ops) {
-  ops.mknod = op<mknod>;
-  ops.mkdir = op<mkdir>;
-  ops.symlink = op<symlink>;
-  ops.link = op<link>;
-  ops.unlink = op<unlink>;
-  ops.rmdir = op<rmdir>;
-  ops.rename = op<rename>;
+  ops.mknod = op<opcode("mknod"), mknod>;
+  ops.mkdir = op<opcode("mkdir"), mkdir>;
+  ops.symlink = op<opcode("symlink"), symlink>;
+  ops.link = op<opcode("link"), link>;
+  ops.unlink = op<opcode("unlink"), unlink>;
+  ops.rmdir = op<opcode("rmdir"), rmdir>;
+  ops.rename = op<opcode("rename"), rename>;
 }
 
 }  // namespace evenfs

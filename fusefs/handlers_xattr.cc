@@ -122,10 +122,10 @@ void removexattr(Request& r, fuse_ino_t ino, const char* name) {
 }  // namespace
 
 void add_xattr_handlers(fuse_lowlevel_ops& ops) {
-  ops.getxattr = op<getxattr>;
-  ops.listxattr = op<listxattr>;
-  ops.setxattr = op<setxattr>;
-  ops.removexattr = op<removexattr>;
+  ops.getxattr = op<opcode("getxattr"), getxattr>;
+  ops.listxattr = op<opcode("listxattr"), listxattr>;
+  ops.setxattr = op<opcode("setxattr"), setxattr>;
+  ops.removexattr = op<opcode("removexattr"), removexattr>;
 }
 
 }  // namespace evenfs

@@ -28,6 +28,7 @@ struct RawOptions {
   std::string locking = "lockless";
   std::string memory = "1G";
   std::string threads = "auto";
+  std::string transport = "auto";
   bool foreground = false, debug = false, version = false;
 };
 
@@ -63,6 +64,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 4 to 64");
+  value("--transport", raw.transport, "NAME",
+        "how requests come from the kernel: uring (io_uring), fd (/dev/fuse), or auto: uring where "
+        "the "
+        "kernel has it turned on and SOURCE is on a local file system");
   app.add_flag("-f,--foreground", raw.foreground, "stay in the foreground");
   app.add_flag("-d,--debug", raw.debug, "print each request; implies -f");
   app.add_flag("-V,--version", raw.version, "print versions");
@@ -72,9 +77,9 @@ void add_options(CLI::App& app, RawOptions& raw) {
 
 // The options that may also stand behind -o, there with '_' for '-'.
 bool is_own_option(std::string_view name) {
-  constexpr std::array<std::string_view, 9> kNames = {
-      "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl", "locking",
-      "memory",        "threads",      "foreground",       "debug"};
+  constexpr std::array<std::string_view, 10> kNames = {
+      "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking",
+      "memory",        "threads",      "transport",        "foreground", "debug"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
@@ -179,6 +184,11 @@ unsigned threads_of(const std::string& text) {
   return *threads;
 }
 
+Transport transport_of(const std::string& text) {
+  if (const auto transport = parse_transport(text)) return *transport;
+  throw UsageError{fmt::format("--transport={}: must be auto, uring or fd", text)};
+}
+
 std::uint64_t memory_of(const std::string& text) {
   const auto bytes = parse_size(text);
   if (!bytes) {
@@ -201,6 +211,7 @@ void check_values(const RawOptions& raw, Options& options) {
   options.locking = locking_of(raw.locking);
   options.memory_bytes = memory_of(raw.memory);
   options.threads = threads_of(raw.threads);
+  options.transport = transport_of(raw.transport);
   options.debug = raw.debug;
   options.foreground = raw.foreground || raw.debug;
 }

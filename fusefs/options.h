@@ -11,6 +11,7 @@
 
 #include "core/cache/cache.h"
 #include "core/store/store.h"
+#include "fusefs/transport.h"
 
 namespace evenfs {
 
@@ -28,6 +29,7 @@ struct Options {
   Locking locking = Locking::kLockless;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;
   unsigned threads = 0;  // Set by parse_command: never 0 afterwards.
+  Transport transport = Transport::kAuto;
 
   // Which reads move access times, and whether listings do; none and false: as in the source.
   std::optional<AtimeRule> atime;

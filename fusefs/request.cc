@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "fusefs/request.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -58,6 +59,26 @@ struct statx to_statx(const Attr& attr) noexcept {
   return stx;
 }
 
+ThreadState* thread_state(Daemon& fs) noexcept {
+  if (this_thread_state != nullptr) return this_thread_state;
+  struct Known {
+    explicit Known(Daemon& fs) : state(fs.workers) {
+      state.lane = &fs.loop->join();
+      this_thread_state = &state;
+      // libfuse ends its threads by waking them and by pthread_cancel(), which would unwind handlers.
+      ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+    }
+    ~Known() { this_thread_state = nullptr; }
+    ThreadState state;
+  };
+  try {
+    thread_local Known known(fs);
+    return &known.state;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 Cred Request::maker() const noexcept {
   const fuse_ctx& context = *fuse_req_ctx(req);
   return {context.uid, context.gid, context.umask, {}};
@@ -82,6 +103,16 @@ Cred Request::cred_with_groups() {
   const auto known = static_cast<std::size_t>(std::max(count, 0));
   cred.groups = std::span(groups).first(std::min(known, groups.size()));
   return cred;
+}
+
+std::span<std::byte> Request::room(std::size_t size) {
+  char* payload = nullptr;
+  std::size_t payload_size = 0;
+  if (thread.lane != nullptr && fuse_req_get_payload(req, &payload, &payload_size, nullptr) == 0 &&
+      size <= payload_size) {
+    return {reinterpret_cast<std::byte*>(payload), size};
+  }
+  return thread.buffer(size);
 }
 
 fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {

@@ -21,6 +21,7 @@
 #include "core/base/assert.h"
 #include "core/cache/cache.h"
 #include "fusefs/open_table.h"
+#include "fusefs/transport.h"
 #include "fusefs/worker_loop.h"
 
 namespace evenfs {
@@ -38,7 +39,11 @@ struct Daemon {
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;
+  WorkerRegistry& workers;
+  Transport transport = Transport::kFd;  // What is asked for at INIT.
+  // Set before the threads start.
   fuse_session* session = nullptr;
+  WorkerLoop* loop = nullptr;
 };
 
 // The most that a READ or a listing is answered with. What was agreed upon lets the kernel ask for no more
@@ -64,9 +69,31 @@ struct ThreadState {
   std::vector<std::uint32_t> groups;
   std::unique_ptr<std::byte[]> bytes;
   std::size_t buffer_size = 0;
+  RequestLane* lane =
+      nullptr;  // Of a thread that libfuse has started; others are counted by the loop.
 };
 
 inline thread_local ThreadState* this_thread_state = nullptr;
+
+// Of the calling thread. At its first request a thread that libfuse has started, for a ring, becomes known,
+// until it ends. Null: no memory for that.
+ThreadState* thread_state(Daemon& fs) noexcept;
+
+// Spans one request.
+class AccountedRequest {
+ public:
+  AccountedRequest(RequestLane* lane, std::size_t opcode) noexcept : lane_(lane) {
+    if (lane_ != nullptr) lane_->begin(opcode);
+  }
+  ~AccountedRequest() {
+    if (lane_ != nullptr) lane_->end();
+  }
+  AccountedRequest(const AccountedRequest&) = delete;
+  AccountedRequest& operator=(const AccountedRequest&) = delete;
+
+ private:
+  RequestLane* const lane_;
+};
 
 struct stat to_stat(const Attr& attr) noexcept;
 struct statx to_statx(const Attr& attr) noexcept;
@@ -125,12 +152,8 @@ class Reply {
 };
 
 struct Request {
-  explicit Request(fuse_req_t raw)
-      : req(raw),
-        fs(*static_cast<Daemon*>(fuse_req_userdata(raw))),
-        thread(*this_thread_state),
-        me(thread.worker),
-        reply(raw) {}
+  Request(fuse_req_t raw, Daemon& daemon, ThreadState& own)
+      : req(raw), fs(daemon), thread(own), me(thread.worker), reply(raw) {}
 
   // Who asks, without supplementary groups: enough for making something.
   Cred maker() const noexcept;
@@ -141,6 +164,10 @@ struct Request {
 
   // The inode that the kernel means. It holds a lookup count, so the id stays good for the request.
   NodeId id(fuse_ino_t number) const noexcept { return fs.cache.id_of_number(number); }
+
+  // Memory for an answer of `size` bytes, contents undefined. In a ring it is where the answer goes. What
+  // came with the request as names or data is then overwritten.
+  std::span<std::byte> room(std::size_t size);
 
   fuse_entry_param entry_param(const Entry& entry) const noexcept;
   // Answers with an entry that was counted once; takes the count back if nobody received it.
@@ -172,15 +199,22 @@ inline Status by_id(const Status& status) noexcept {
 
 namespace request_detail {
 
-template <auto Handler>
+template <std::size_t Opcode, auto Handler>
 struct Op;
 
-template <class... Args, void (*Handler)(Request&, Args...)>
-struct Op<Handler> {
+template <std::size_t Opcode, class... Args, void (*Handler)(Request&, Args...)>
+struct Op<Opcode, Handler> {
   // The one place where an exception is caught: handlers are called from C, and the only one
   // that they let through is the want of memory.
   static void call(fuse_req_t req, Args... args) noexcept {
-    Request request(req);
+    Daemon& fs = *static_cast<Daemon*>(fuse_req_userdata(req));
+    ThreadState* const thread = thread_state(fs);
+    if (thread == nullptr) {
+      fuse_reply_err(req, ENOMEM);
+      return;
+    }
+    const AccountedRequest accounted(thread->lane, Opcode);
+    Request request(req, fs, *thread);
     try {
       Handler(request, args...);
     } catch (const std::bad_alloc&) {
@@ -191,8 +225,8 @@ struct Op<Handler> {
 
 }  // namespace request_detail
 
-// The function for libfuse's table that runs `Handler`.
-template <auto Handler>
-inline constexpr auto op = &request_detail::Op<Handler>::call;
+// The function for libfuse's table that runs `Handler`; `Opcode` is for the account.
+template <std::size_t Opcode, auto Handler>
+inline constexpr auto op = &request_detail::Op<Opcode, Handler>::call;
 
 }  // namespace evenfs

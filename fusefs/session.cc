@@ -71,6 +71,7 @@ double seconds(std::chrono::milliseconds duration) {
 
 MountRequest mount_request(const Options& options) {
   MountRequest request{options.source, options.mountpoint, "evenfs", {}, options.debug};
+  request.uring = options.transport == Transport::kUring;
   request.options.push_back("default_permissions");
   // Anybody else needs the administrator's leave for it (user_allow_other).
   if (::geteuid() == 0) request.options.push_back("allow_other");
@@ -81,11 +82,14 @@ MountRequest mount_request(const Options& options) {
 
 std::string mounted_line(const Options& options) {
   const std::string ttl = options.cache_ttl ? format_duration(*options.cache_ttl) : "inf";
+  const std::string transport = options.transport == Transport::kUring
+                                    ? "io_uring"
+                                    : fmt::format("{} threads", options.threads);
   return fmt::format(
-      "evenfs: {} is mounted on {} ({}, {}, {} threads, cache ttl {}); end with "
+      "evenfs: {} is mounted on {} ({}, {}, {}, cache ttl {}); end with "
       "Ctrl-C or: {} {}\n",
       options.source, options.mountpoint, locking_name(options.locking),
-      format_size(options.memory_bytes), options.threads, ttl,
+      format_size(options.memory_bytes), transport, ttl,
       ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint);
 }
 
@@ -108,20 +112,22 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
                 seconds(options.negative_timeout),
                 stats,
                 files,
-                directories};
+                directories,
+                registry,
+                options.transport};
   const fuse_lowlevel_ops ops = make_handlers();
 
   std::string error;
-  const std::unique_ptr<FuseMount> mount =
-      FuseMount::mount(mount_request(options), ops, &daemon, error);
+  std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
-  daemon.session = mount->session();
 
   const Ticker ticker(cache, registry);
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
     serve_on_thread(registry, serve_requests);
   });
   stats.set_loop(loop);
+  daemon.session = mount->session();
+  daemon.loop = &loop;
   if (const Status started = loop.start(); !started) {
     loop.stop(kStopPatience);
     mount->detach();
@@ -137,12 +143,15 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
     log_to_syslog();
   }
   launcher.ready();
-  return serve_until_end(*mount, loop, signals);
+  const int status = serve_until_end(*mount, loop, signals);
+  mount.reset();  // With the rings, whose threads have accounts in the loop.
+  return status;
 }
 
 }  // namespace
 
-int run_session(const Options& options, Launcher& launcher) {
+int run_session(const Options& asked, Launcher& launcher) {
+  Options options = asked;
   const EndSignals signals;
   raise_descriptor_limit();
   drop_resource_privilege();
@@ -156,6 +165,9 @@ int run_session(const Options& options, Launcher& launcher) {
         fmt::format("cannot open {}: {}", options.source, std::strerror(store.error().code())));
   }
   warn_of_access_times(options, (*store)->caps().atime_rule);
+  std::string note;
+  options.transport = choose_transport(options.transport, (*store)->caps().may_be_slow, note);
+  if (!note.empty()) spdlog::warn("{}; using /dev/fuse", note);
   WorkerRegistry registry;
   Result<std::unique_ptr<Cache>> cache =
       make_cache(options.locking, **store, cache_options(options));

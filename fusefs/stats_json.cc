@@ -45,6 +45,7 @@ Json options_json(const Options& options) {
       {"negative_timeout_s", seconds(options.negative_timeout)},
       {"cache_ttl_s", options.cache_ttl ? Json(seconds(*options.cache_ttl)) : Json("inf")},
       {"threads", options.threads},
+      {"transport", transport_name(options.transport)},
       {"mount_options", options.mount_options},
   };
 }
@@ -54,7 +55,7 @@ Json requests_json(const WorkerLoop& loop) {
   const RequestCounts counts = loop.requests();
   for (std::size_t opcode = 0; opcode < counts.size(); ++opcode) {
     if (counts[opcode] == 0) continue;
-    const std::string_view name = opcode_name(opcode);
+    const std::string_view name = kOpcodeNames[opcode];
     requests[name.empty() ? "opcode_" + std::to_string(opcode) : std::string(name)] =
         counts[opcode];
   }
@@ -106,6 +107,8 @@ std::string DaemonStats::json() const {
       {"options", options_json(options_)},
       {"requests", requests_json(*loop_)},
       {"requests_in_flight", loop_->in_flight()},
+      // Threads of libfuse's that have answered a request, one for each processor's ring.
+      {"ring_threads", loop_->joined()},
       {"counters", counters_json(workers_)},
       {"cache",
        {{"inodes", cache.inodes},

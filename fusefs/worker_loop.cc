@@ -21,20 +21,6 @@ namespace {
 constexpr int kWakeSignal = SIGUSR2;
 constexpr int kWakeIntervalMs = 2;
 
-// By number, because the numbers are the protocol and headers of older kernels lack the last.
-// clang-format off
-constexpr std::array<std::string_view, kOpcodeSlots> kOpcodeNames = {
-    "", "lookup", "forget", "getattr", "setattr", "readlink", "symlink", "",
-    "mknod", "mkdir", "unlink", "rmdir", "rename", "link", "open", "read",
-    "write", "statfs", "release", "", "fsync", "setxattr", "getxattr", "listxattr",
-    "removexattr", "flush", "init", "opendir", "readdir", "releasedir", "fsyncdir", "getlk",
-    "setlk", "setlkw", "access", "create", "interrupt", "bmap", "destroy", "ioctl",
-    "poll", "notify_reply", "batch_forget", "fallocate", "readdirplus", "rename2", "lseek",
-    "copy_file_range", "setupmapping", "removemapping", "syncfs", "tmpfile", "statx",
-    "copy_file_range_64", "", "", "", "", "", "", "", "", "", "other"};
-// clang-format on
-static_assert(kOpcodeNames[kOpcodeSlots - 1] == "other");
-
 void do_nothing(int) {}
 
 void install_wake_handler() {
@@ -52,16 +38,7 @@ void let_wake_signal_in() {
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-void add_one(std::atomic<std::uint64_t>& cell) noexcept {
-  // One writer, and nobody concludes anything from the value.
-  cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
 }  // namespace
-
-std::string_view opcode_name(std::size_t opcode) noexcept {
-  return opcode < kOpcodeNames.size() ? kOpcodeNames[opcode] : std::string_view();
-}
 
 WorkerLoop::WorkerLoop(fuse_session* session, unsigned threads, Around around)
     : session_(session),
@@ -119,14 +96,28 @@ void WorkerLoop::serve(Lane& lane) {
       break;
     }
     const auto* header = reinterpret_cast<const fuse_in_header*>(memory.get());
-    add_one(lane.requests[std::min<std::size_t>(header->opcode, kOpcodeSlots - 1)]);
     fuse_buf buffer{};
     buffer.mem = memory.get();
     buffer.size = static_cast<std::size_t>(got);
-    lane.busy.store(1, std::memory_order_relaxed);
+    lane.account.begin(std::min<std::size_t>(header->opcode, kOpcodeSlots - 1));
     fuse_session_process_buf(session_, &buffer);
-    lane.busy.store(0, std::memory_order_relaxed);
+    lane.account.end();
   }
+}
+
+RequestLane& WorkerLoop::join() {
+  const std::lock_guard lock(joined_mutex_);
+  return joined_.emplace_back();
+}
+
+std::size_t WorkerLoop::joined() const {
+  const std::lock_guard lock(joined_mutex_);
+  return joined_.size();
+}
+
+bool WorkerLoop::joined_are_idle() const {
+  const std::lock_guard lock(joined_mutex_);
+  return std::ranges::none_of(joined_, &RequestLane::busy);
 }
 
 bool WorkerLoop::all_done() const noexcept {
@@ -140,16 +131,16 @@ bool WorkerLoop::all_done() const noexcept {
 bool WorkerLoop::stop(std::chrono::milliseconds patience) {
   using Clock = std::chrono::steady_clock;
   stopping_.store(true, std::memory_order_relaxed);
+  fuse_session_exit(session_);  // For the threads that have joined, after what they are at.
   const Clock::time_point give_up = Clock::now() + patience;
   // A signal that arrives between a thread's look at stopping_ and its read() is lost, hence the
   // repetition. Threads inside a request are spared: a system call of theirs on the source could
   // fail with EINTR, and the caller would see that.
-  while (!all_done()) {
+  while (!all_done() || !joined_are_idle()) {
     if (Clock::now() > give_up) return false;
     for (unsigned i = 0; i < threads_; ++i) {
       Lane& lane = lanes_[i];
-      if (!lane.done.load(std::memory_order_relaxed) &&
-          lane.busy.load(std::memory_order_relaxed) == 0) {
+      if (!lane.done.load(std::memory_order_relaxed) && !lane.account.busy()) {
         ::pthread_kill(lane.thread.native_handle(), kWakeSignal);
       }
     }
@@ -161,22 +152,19 @@ bool WorkerLoop::stop(std::chrono::milliseconds patience) {
   return true;
 }
 
-RequestCounts WorkerLoop::requests() const noexcept {
+RequestCounts WorkerLoop::requests() const {
   RequestCounts sum{};
-  for (unsigned i = 0; i < threads_; ++i) {
-    for (std::size_t opcode = 0; opcode < kOpcodeSlots; ++opcode) {
-      sum[opcode] += lanes_[i].requests[opcode].load(std::memory_order_relaxed);
-    }
-  }
+  for (unsigned i = 0; i < threads_; ++i) lanes_[i].account.add_to(sum);
+  const std::lock_guard lock(joined_mutex_);
+  for (const RequestLane& lane : joined_) lane.add_to(sum);
   return sum;
 }
 
-unsigned WorkerLoop::in_flight() const noexcept {
-  unsigned sum = 0;
-  for (unsigned i = 0; i < threads_; ++i) {
-    sum += lanes_[i].busy.load(std::memory_order_relaxed);
-  }
-  return sum;
+std::size_t WorkerLoop::in_flight() const {
+  std::size_t sum = 0;
+  for (unsigned i = 0; i < threads_; ++i) sum += lanes_[i].account.busy() ? 1 : 0;
+  const std::lock_guard lock(joined_mutex_);
+  return sum + static_cast<std::size_t>(std::ranges::count_if(joined_, &RequestLane::busy));
 }
 
 }  // namespace evenfs

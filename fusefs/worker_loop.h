@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// WorkerLoop: the threads that read requests from /dev/fuse and process them. Shared by evenfs
-// and nullfs, so that a comparison of the two compares what they answer and nothing else.
+// WorkerLoop: the threads that read requests from /dev/fuse and process them, and the account of all
+// requests. Shared by evenfs and nullfs, so that a comparison of the two compares what they answer and
+// nothing else.
 //
 // Why not fuse_session_loop_mt: it takes a lock of the session twice for each request. Here a
 // thread owns its buffer and its counters, and the only thing that threads share on the way of a
@@ -10,6 +11,9 @@
 // abort; stop() wakes those that still wait in read() by a signal without SA_RESTART, again and
 // again until each has reported its end.
 // That costs a request nothing, where polling for a second descriptor would cost a system call.
+//
+// Over io_uring (transport.h) requests come to threads of libfuse's, one for each processor, and only
+// FORGET and what comes before the rings are ready is read here.
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -19,7 +23,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -38,8 +44,53 @@ inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 4096;
 inline constexpr std::size_t kOpcodeSlots = 64;  // The protocol's numbers; the last is "other".
 using RequestCounts = std::array<std::uint64_t, kOpcodeSlots>;
 
-// "lookup", "getattr", ...; empty where the protocol has no request of that number.
-std::string_view opcode_name(std::size_t opcode) noexcept;
+// By number, because the numbers are the protocol and headers of older kernels lack the last. Empty: the
+// protocol has no request of that number.
+// clang-format off
+inline constexpr std::array<std::string_view, kOpcodeSlots> kOpcodeNames = {
+    "", "lookup", "forget", "getattr", "setattr", "readlink", "symlink", "",
+    "mknod", "mkdir", "unlink", "rmdir", "rename", "link", "open", "read",
+    "write", "statfs", "release", "", "fsync", "setxattr", "getxattr", "listxattr",
+    "removexattr", "flush", "init", "opendir", "readdir", "releasedir", "fsyncdir", "getlk",
+    "setlk", "setlkw", "access", "create", "interrupt", "bmap", "destroy", "ioctl",
+    "poll", "notify_reply", "batch_forget", "fallocate", "readdirplus", "rename2", "lseek",
+    "copy_file_range", "setupmapping", "removemapping", "syncfs", "tmpfile", "statx",
+    "copy_file_range_64", "", "", "", "", "", "", "", "", "", "other"};
+// clang-format on
+static_assert(kOpcodeNames[kOpcodeSlots - 1] == "other");
+
+// The number of a request with that name.
+consteval std::size_t opcode(std::string_view name) {
+  for (std::size_t i = 0; i < kOpcodeNames.size(); ++i) {
+    if (kOpcodeNames[i] == name) return i;
+  }
+  throw "no such request";  // Not a constant: does not compile.
+}
+
+// What one thread that answers requests tells of itself. The thread is the only writer, so that counting
+// needs no read-modify-write, and no two threads write to one line.
+class alignas(kCacheLine) RequestLane {
+ public:
+  // REQUIRES: opcode < kOpcodeSlots.
+  void begin(std::size_t opcode) noexcept {
+    // Nobody concludes anything from the value.
+    std::atomic<std::uint64_t>& cell = requests_[opcode];
+    cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    busy_.store(true, std::memory_order_relaxed);
+  }
+  void end() noexcept { busy_.store(false, std::memory_order_relaxed); }
+
+  bool busy() const noexcept { return busy_.load(std::memory_order_relaxed); }
+  void add_to(RequestCounts& sum) const noexcept {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      sum[i] += requests_[i].load(std::memory_order_relaxed);
+    }
+  }
+
+ private:
+  std::atomic<bool> busy_{false};
+  std::array<std::atomic<std::uint64_t>, kOpcodeSlots> requests_{};
+};
 
 class WorkerLoop {
  public:
@@ -59,7 +110,13 @@ class WorkerLoop {
   // Readable from the moment on in which any thread has left its loop.
   int ended_fd() const noexcept { return ended_.get(); }
 
-  // Asks every thread to end and waits, at most `patience`, for those that are inside a request.
+  // For a thread that libfuse has started: where it accounts for its requests. Good until the loop is
+  // destroyed. std::bad_alloc.
+  RequestLane& join();
+  // Threads that have joined.
+  std::size_t joined() const;
+
+  // Asks every thread of its own to end and waits, at most `patience`, for all that are inside a request.
   // False if some are still there: they cannot be ended, and nothing they use may be freed.
   bool stop(std::chrono::milliseconds patience);
 
@@ -67,27 +124,27 @@ class WorkerLoop {
   bool failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
   // Sums over all threads. Any thread, any time.
-  RequestCounts requests() const noexcept;
-  unsigned in_flight() const noexcept;
+  RequestCounts requests() const;
+  std::size_t in_flight() const;
 
  private:
-  // What one thread owns. The thread is the only writer of its counters, so that counting needs
-  // no read-modify-write, and no two threads write to one line.
   struct alignas(kCacheLine) Lane {
-    std::atomic<std::uint32_t> busy{0};  // 1 while a request is processed.
+    RequestLane account;
     std::atomic<bool> done{false};
-    std::array<std::atomic<std::uint64_t>, kOpcodeSlots> requests{};
     std::thread thread;
   };
 
   void run(Lane& lane);
   void serve(Lane& lane);
   bool all_done() const noexcept;
+  bool joined_are_idle() const;
 
   fuse_session* const session_;
   const unsigned threads_;
   const Around around_;
   const std::unique_ptr<Lane[]> lanes_;
+  mutable std::mutex joined_mutex_;
+  std::list<RequestLane> joined_;  // Under joined_mutex_: the list; each lane is its thread's.
   UniqueFd ended_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};

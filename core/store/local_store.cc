@@ -68,6 +68,7 @@ LocalStore::LocalStore(const Options& options, UniqueFd root, UniqueFd proc_fds)
       nodes_(cache_) {
   caps_.name = "local";
   caps_.has_acls = may_have_acls(root_fd_->get());
+  caps_.may_be_slow = !local::is_on_this_machine(root_fd_->get());
   caps_.switches_cred = options.switch_cred && CredSwitch::works();
 }
 

@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -25,6 +26,10 @@ constexpr int kTries = 16;
 
 // AT_HANDLE_FID, which older headers lack; older kernels answer EINVAL.
 constexpr int kHandleFid = 0x200;
+
+// Magic numbers that linux/magic.h lacks.
+constexpr std::uint64_t kZfsMagic = 0x2fc12fc1;
+constexpr std::uint64_t kBcachefsMagic = 0xca451a4e;
 
 // An odd number, so that multiplying by it loses nothing.
 constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15U;
@@ -70,6 +75,15 @@ Result<UniqueFd> open_parent(int dir) noexcept {
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_NO_SYMLINKS;
   return open_with(dir, "..", how);
+}
+
+bool is_on_this_machine(int fd) noexcept {
+  struct statfs st {};
+  if (::fstatfs(fd, &st) != 0) return false;
+  constexpr std::uint64_t kKnown[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+                                      F2FS_SUPER_MAGIC, TMPFS_MAGIC,     RAMFS_MAGIC,
+                                      kZfsMagic,        kBcachefsMagic};
+  return std::ranges::find(kKnown, static_cast<std::uint64_t>(st.f_type)) != std::end(kKnown);
 }
 
 Result<Seen> look_at(int fd, bool want_handle) noexcept {

@@ -55,6 +55,9 @@ Result<UniqueFd> open_beneath(int dir, const char* path, int flags, std::uint32_
 // Opens "..", which open_beneath refuses; the caller checks where that is.
 Result<UniqueFd> open_parent(int dir) noexcept;
 
+// Whether a call on the file system of `fd` is known to need nobody but this machine's kernel.
+bool is_on_this_machine(int fd) noexcept;
+
 // `fd` may be an O_PATH descriptor. With `want_handle` the handle too, where there is one.
 Result<Seen> look_at(int fd, bool want_handle) noexcept;
 

@@ -106,6 +106,7 @@ struct StoreCaps {
   bool has_handles = false;    // Objects are reached again without a descriptor kept for them.
   bool switches_cred = false;  // New objects are made as the caller.
   AtimeRule atime_rule = AtimeRule::kNever;
+  bool may_be_slow = false;  // Behind a network, or another program: a call may take milliseconds.
   // Differs between sources, so that a durable number of one is not taken for another's: 31 bits.
   std::uint32_t source_tag = 0;
 };

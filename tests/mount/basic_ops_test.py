@@ -5,7 +5,8 @@ plain directory and in a mount of one, and must end alike: same value, same errn
 in all but what tells two directories apart. Afterwards mount and source must agree in everything.
 
 usage: basic_ops_test.py [BUILD_DIRECTORY]    (or EVENFS_BIN_DIR; status 77: skipped)
-EVENFS_LOCKING=NAME[,NAME...] runs it with these policies instead of all four.
+EVENFS_LOCKING=NAME[,NAME...] runs it with these policies instead of all four; EVENFS_OPTIONS are options
+for every evenfs.
 """
 
 import errno
@@ -51,7 +52,8 @@ def one_mount(work, options, left_out):
     src, mnt, plain = work / "src", work / "mnt", work / "plain"
     for path in (src, mnt, plain):
         path.mkdir()
-    daemon = subprocess.Popen([BIN / "evenfs", "-f", src, mnt, *options], stdout=subprocess.PIPE)
+    everywhere = os.environ.get("EVENFS_OPTIONS", "").split()
+    daemon = subprocess.Popen([BIN / "evenfs", "-f", src, mnt, *everywhere, *options], stdout=subprocess.PIPE)
     problems = []
     try:
         if not daemon.stdout.readline():

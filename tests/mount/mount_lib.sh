@@ -8,11 +8,13 @@
 # there is of mounts, daemons and their messages.
 #
 # The build directory is $1, or EVENFS_BIN_DIR names the programs. EVENFS_LONG=1: long forms.
+# EVENFS_OPTIONS: options for every evenfs, before those of the test.
 
 set -E  # The trap on ERR below shall also see functions.
 source_dir=${EVENFS_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)}
 bin_dir=${EVENFS_BIN_DIR:-${1:-$source_dir/build/release}/bin}
 long=${EVENFS_LONG:-0}
+read -ra everywhere <<<"${EVENFS_OPTIONS-}"
 export LC_ALL=C
 
 tmp=                     # Private directory; empty until begin.
@@ -185,7 +187,7 @@ mount_evenfs() {
   mkdir -p "$at"
   : >"$at.out"
   # A shell lets its background processes ignore SIGINT, and nohup lets all ignore SIGHUP.
-  env --default-signal=INT,HUP,TERM "$bin_dir/evenfs" -f "$source" "$at" "$@" \
+  env --default-signal=INT,HUP,TERM "$bin_dir/evenfs" -f "$source" "$at" "${everywhere[@]}" "$@" \
     >"$at.out" 2>"$at.log" &
   daemon=$!
   daemon_of[$at]=$daemon

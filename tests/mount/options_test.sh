@@ -48,6 +48,8 @@ refused 'memory' "$src" "$mnt" --memory=-1
 refused 'memory' "$src" "$mnt" --memory=1023K
 refused 'memory' "$src" "$mnt" --memory=99999999999T
 refused 'locking' "$src" "$mnt" --locking=none
+refused 'transport' "$src" "$mnt" --transport=pigeon
+refused 'transport' "$src" "$mnt" -o transport=
 refused 'threads' "$src" "$mnt" --threads=0
 refused 'threads' "$src" "$mnt" --threads=4x
 refused 'threads' "$src" "$mnt" --threads

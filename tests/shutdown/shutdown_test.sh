@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # However it ends, nothing stays: SIGINT, SIGTERM, SIGHUP, umount, abort through fusectl; idle,
 # under load, with an open file, with somebody's working directory in the mount; in the foreground
-# and as a daemon; in all four locking policies.
+# and as a daemon; in all four locking policies, or those of
+# EVENFS_LOCKING=NAME[,NAME...].
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../mount/mount_lib.sh"
 need_root
@@ -123,7 +124,7 @@ lazy_in_use() {
 
 # The command returns when the mount is there, and leaves nothing behind.
 as_daemon() {
-  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" --locking="$1" || fail "daemon: status $?"
+  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" "${everywhere[@]}" --locking="$1" || fail "daemon: status $?"
   mounted "$mnt" || fail "the command returned before the mount was there"
   expect "content through a daemon" "content 7" "$(cat "$mnt/dir/f7")"
   daemon=$(stat_of "$mnt" pid) || fail "no statistics"
@@ -146,7 +147,8 @@ run_case() {
   cases=$((cases + 1))
 }
 
-for locking in lockless sharded rwlock mutex; do
+policies=${EVENFS_LOCKING:-lockless,sharded,rwlock,mutex}
+for locking in ${policies//,/ }; do
   for way in INT TERM HUP umount "${aborting[@]}"; do run_case idle $locking "$way"; done
   for way in INT TERM lazy "${aborting[@]}"; do run_case under_load $locking "$way"; done
   for way in TERM "${aborting[@]}"; do run_case in_use $locking "$way"; done
@@ -170,7 +172,7 @@ expect "bytes written through a mapping" $((1 << 20)) "$(tr -cd m <"$src/mapped"
 
 # Twice on one path, one after the other: the end of the first must not take the second away.
 for round in $(seq 10); do
-  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" || fail "round $round: status $?"
+  timeout 30 "$bin_dir/evenfs" "$src" "$mnt" "${everywhere[@]}" || fail "round $round: status $?"
   mounted "$mnt" || fail "round $round: not mounted"
   helpers+=("$(stat_of "$mnt" pid)")
   unmount "$mnt"

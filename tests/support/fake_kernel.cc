@@ -103,7 +103,7 @@ FakeKernel::FakeKernel(Store& store, const Settings& settings) {
   options_.threads = settings.threads;
   stats_.emplace(options_, *cache_, store, registry_, files_, directories_);
   behind_.emplace(Behind{{*cache_, store, 1.0, 1.0, settings.negative_timeout_s, *stats_, files_,
-                          directories_, nullptr},
+                          directories_, registry_},
                          this});
   ops_ = make_handlers();
   make_session();

@@ -31,6 +31,7 @@ struct NullOptions {
   double negative_timeout_s = 1;
   unsigned threads = default_threads();
   std::optional<unsigned> files;  // Set: the files are f0, f1, ... below this number.
+  Transport transport = Transport::kFd;
   bool foreground = false;
 };
 
@@ -92,7 +93,9 @@ void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* /*fi*/) {
   fuse_reply_attr(req, &st, options_of(req).attr_timeout_s);
 }
 
-void init(void* /*userdata*/, fuse_conn_info* conn) { set_transport(conn); }
+void init(void* userdata, fuse_conn_info* conn) {
+  set_transport(conn, static_cast<const NullOptions*>(userdata)->transport);
+}
 
 std::optional<double> seconds_of(const std::string& text) {
   const auto duration = parse_duration(text);
@@ -106,6 +109,7 @@ std::optional<NullOptions> parse(int argc, char** argv, int& status) {
   std::string entry = "1s";
   std::string attr = "1s";
   std::string negative = "1s";
+  std::string transport = "fd";
   CLI::App app{"Mounts a file system of constants: the floor below which no stat can go.\n",
                "nullfs"};
   app.add_option("MOUNTPOINT", options.mountpoint, "where it appears")->required();
@@ -115,6 +119,7 @@ std::optional<NullOptions> parse(int argc, char** argv, int& status) {
   app.add_option("--entry-timeout", entry, "as for evenfs")->capture_default_str();
   app.add_option("--attr-timeout", attr, "as for evenfs")->capture_default_str();
   app.add_option("--negative-timeout", negative, "as for evenfs")->capture_default_str();
+  app.add_option("--transport", transport, "as for evenfs")->capture_default_str();
   app.add_option("--files", options.files, "only f0 to fN-1 are files; else any name is one");
   app.add_flag("-f,--foreground", options.foreground, "stay in the foreground");
   try {
@@ -136,6 +141,12 @@ std::optional<NullOptions> parse(int argc, char** argv, int& status) {
     fmt::print(stderr, "nullfs: not a time; write it as 500ms, 1s, 2m or in seconds\n");
     return std::nullopt;
   }
+  const auto wanted = parse_transport(transport);
+  if (!wanted) {
+    fmt::print(stderr, "nullfs: --transport={}: must be auto, uring or fd\n", transport);
+    return std::nullopt;
+  }
+  options.transport = *wanted;
   options.entry_timeout_s = *entry_s;
   options.attr_timeout_s = *attr_s;
   options.negative_timeout_s = *negative_s;
@@ -153,9 +164,12 @@ int run(NullOptions& options, Launcher& launcher) {
   ops.lookup = lookup;
   ops.getattr = getattr;
   std::string error;
-  const MountRequest request{
-      "nullfs", options.mountpoint, "nullfs", {"default_permissions"}, false};
-  const auto mount = FuseMount::mount(request, ops, &options, error);
+  options.transport = choose_transport(options.transport, false, error);
+  if (!error.empty()) spdlog::warn("{}; using /dev/fuse", error);
+  const bool uring = options.transport == Transport::kUring;
+  const MountRequest request{"nullfs", options.mountpoint, "nullfs", {"default_permissions"}, false,
+                             uring};
+  auto mount = FuseMount::mount(request, ops, &options, error);
   if (!mount) {
     fmt::print(stderr, "nullfs: {}\n", error);
     return kExitFailure;
@@ -168,8 +182,9 @@ int run(NullOptions& options, Launcher& launcher) {
     return kExitFailure;
   }
   if (options.foreground) {
-    fmt::print("nullfs: mounted on {} ({} threads); end with Ctrl-C or: umount {}\n",
-               options.mountpoint, options.threads, options.mountpoint);
+    fmt::print("nullfs: mounted on {} ({}, {} threads); end with Ctrl-C or: umount {}\n",
+               options.mountpoint, uring ? "io_uring" : "/dev/fuse", options.threads,
+               options.mountpoint);
     std::fflush(stdout);
   }
   launcher.ready();
