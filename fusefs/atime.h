@@ -28,8 +28,6 @@ class AtimeSection {
 
   // Whether reading `id` may move its access time, as far as the cache knows.
   static bool may_move(Request& r, NodeId id);
-  // Whether reading what has these attributes moves its access time.
-  static bool is_due(AtimeRule rule, const Attr& attr);
 
  private:
   Request& r_;

@@ -10,7 +10,12 @@ namespace {
 
 // Called once, on whichever thread receives the first request.
 void init(void* userdata, fuse_conn_info* conn) {
-  set_transport(conn, static_cast<const Daemon*>(userdata)->transport);
+  Daemon& fs = *static_cast<Daemon*>(userdata);
+  set_transport(conn, fs.transport);
+  if (fs.backing != nullptr && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
+    conn->max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;
+    fs.backing->start(fuse_session_fd(fs.session));
+  }
   for (const std::uint64_t capability : {
            FUSE_CAP_READDIRPLUS,
            FUSE_CAP_READDIRPLUS_AUTO,  // Attributes with names, when used.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "core/store/atime_rule.h"
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
 #include "fusefs/set_id.h"
@@ -37,19 +38,38 @@ bool keeps_pages(Request& r, NodeId id, File& file) {
   if (!held) return false;
   const Result<Attr> now = r.fs.store.getattr(held->node(), &file);
   // What is read from pages moves no access time on the source.
-  if (!now || AtimeSection::is_due(r.fs.store.caps().atime_rule, *now)) return false;
+  if (!now || read_moves_atime(r.fs.store.caps().atime_rule, *now)) return false;
   timespec clock{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
   const bool settled = clock.tv_sec - now->ctime.sec > kYoungS;
   return r.fs.cache.same_content(id, settled ? &*now : nullptr);
 }
 
+// Lets the kernel read and write the source's file by itself, where it can.
+Status pass_through(Request& r, OpenFile& open, int flags) {
+  if (r.fs.backing == nullptr || !r.fs.backing->on()) return Status();
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+  // First, so that nothing of before is served when the first read or write comes.
+  if (writes || r.fs.store.caps().atime_rule != AtimeRule::kNever) {
+    Result<Cache::Bypass> begun =
+        r.fs.cache.begin_bypass(open.id, writes ? Cache::Unseen::kWrites : Cache::Unseen::kReads);
+    if (!begun) return begun.error();
+    open.bypass.emplace(std::move(*begun));
+  }
+  open.backing = r.fs.backing->open(open.id, open.file->fd());
+  if (open.backing.backing_id() == 0) open.bypass.reset();
+  return Status();
+}
+
 // How the kernel treats its pages of this open file. Unless they are known to be good the pages of an
 // earlier open are dropped, so a program that opens a file sees what others wrote to the source
 // before. Within one open AUTO_INVAL_DATA drops them when size or mtime are seen to change.
-void set_open_reply(fuse_file_info& fi, std::uint64_t number, bool keep_pages) {
+void set_open_reply(Request& r, fuse_file_info& fi, std::uint64_t number, bool keep_pages) {
   fi.fh = number;
+  fi.backing_id = file_at(&fi).backing.backing_id();
   fi.keep_cache = keep_pages ? 1 : 0;
+  // A file of a local disk has nothing to say when it is closed, and pages of ours there are none.
+  fi.noflush = fi.backing_id != 0 && !r.fs.store.caps().may_be_slow ? 1 : 0;
   // Writes are at given offsets, so those that O_DIRECT does not cache need not wait for each
   // other. The kernel still serialises those that extend the file.
   fi.parallel_direct_writes = 1;
@@ -68,9 +88,15 @@ void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   if (!file) return r.reply.error(by_id(file.error()));
   open->id = id;
   open->file = std::move(*file);
-  const bool keep_pages = keeps_pages(r, id, *open->file);
+  if (const Status passed = pass_through(r, *open, fi->flags); !passed) {
+    return r.reply.error(by_id(passed.error()));
+  }
+  const bool through = open->backing.backing_id() != 0;
+  const bool keep_pages = !through && keeps_pages(r, id, *open->file);
+  // What it knows it may soon not notice to be outdated.
+  if (through && r.fs.cache.writes_unseen(id)) r.outdate_in_kernel(ino);
   const std::uint64_t number = r.fs.files.add(std::move(open));
-  set_open_reply(*fi, number, keep_pages);
+  set_open_reply(r, *fi, number, keep_pages);
   if (!r.reply.open(*fi)) r.fs.files.remove(number);
 }
 
@@ -81,8 +107,12 @@ void reply_created(Request& r, std::unique_ptr<OpenFile> open, Result<Opened> ma
   const NodeId id = made->entry.id;
   open->id = id;
   open->file = std::move(made->file);
+  if (const Status passed = pass_through(r, *open, fi.flags); !passed) {
+    r.fs.cache.forget(r.me, id, 1);
+    return r.reply.error(passed.error());
+  }
   const std::uint64_t number = r.fs.files.add(std::move(open));
-  set_open_reply(fi, number, false);
+  set_open_reply(r, fi, number, false);
   if (r.reply.create(r.entry_param(made->entry), fi)) return;
   r.fs.files.remove(number);
   r.fs.cache.forget(r.me, id, 1);

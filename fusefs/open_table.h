@@ -13,10 +13,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "core/base/cacheline.h"
 #include "core/base/node_id.h"
+#include "core/cache/cache.h"
 #include "core/store/store.h"
+#include "fusefs/backing.h"
 
 namespace evenfs {
 
@@ -26,6 +29,9 @@ struct OpenFile {
   NodeId id;
   std::unique_ptr<File> file;
   bool append_only = false;  // Every write goes to the end, whatever its offset.
+  // Where the kernel reads and writes the source's file by itself.
+  BackingTable::Use backing;
+  std::optional<Cache::Bypass> bypass;
   OpenHook hook;
 };
 

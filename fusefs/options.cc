@@ -29,6 +29,7 @@ struct RawOptions {
   std::string memory = "1G";
   std::string threads = "auto";
   std::string transport = "auto";
+  std::string passthrough = "auto";
   bool foreground = false, debug = false, version = false;
 };
 
@@ -66,8 +67,11 @@ void add_options(CLI::App& app, RawOptions& raw) {
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 4 to 64");
   value("--transport", raw.transport, "NAME",
         "how requests come from the kernel: uring (io_uring), fd (/dev/fuse), or auto: uring where "
-        "the "
-        "kernel has it turned on and SOURCE is on a local file system");
+        "the kernel has it turned on and SOURCE is on a local file system");
+  value("--passthrough", raw.passthrough, "NAME",
+        "auto: the kernel reads and writes the files of SOURCE by itself, where it lets us (as "
+        "root, Linux "
+        "6.9 and later); off");
   app.add_flag("-f,--foreground", raw.foreground, "stay in the foreground");
   app.add_flag("-d,--debug", raw.debug, "print each request; implies -f");
   app.add_flag("-V,--version", raw.version, "print versions");
@@ -77,9 +81,9 @@ void add_options(CLI::App& app, RawOptions& raw) {
 
 // The options that may also stand behind -o, there with '_' for '-'.
 bool is_own_option(std::string_view name) {
-  constexpr std::array<std::string_view, 10> kNames = {
-      "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking",
-      "memory",        "threads",      "transport",        "foreground", "debug"};
+  constexpr std::array<std::string_view, 11> kNames = {
+      "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking", "memory",
+      "threads",       "transport",    "passthrough",      "foreground", "debug"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
@@ -189,6 +193,11 @@ Transport transport_of(const std::string& text) {
   throw UsageError{fmt::format("--transport={}: must be auto, uring or fd", text)};
 }
 
+bool passthrough_of(const std::string& text) {
+  if (text == "auto" || text == "off") return text == "auto";
+  throw UsageError{fmt::format("--passthrough={}: must be auto or off", text)};
+}
+
 std::uint64_t memory_of(const std::string& text) {
   const auto bytes = parse_size(text);
   if (!bytes) {
@@ -212,6 +221,7 @@ void check_values(const RawOptions& raw, Options& options) {
   options.memory_bytes = memory_of(raw.memory);
   options.threads = threads_of(raw.threads);
   options.transport = transport_of(raw.transport);
+  options.passthrough = passthrough_of(raw.passthrough);
   options.debug = raw.debug;
   options.foreground = raw.foreground || raw.debug;
 }

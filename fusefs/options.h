@@ -30,6 +30,7 @@ struct Options {
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;
   unsigned threads = 0;  // Set by parse_command: never 0 afterwards.
   Transport transport = Transport::kAuto;
+  bool passthrough = true;  // Where it can be had.
 
   // Which reads move access times, and whether listings do; none and false: as in the source.
   std::optional<AtimeRule> atime;

@@ -126,7 +126,7 @@ fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
     param.generation = entry.id.generation();
   }
   param.attr = to_stat(entry.attr);
-  param.attr_timeout = fs.attr_timeout_s;
+  param.attr_timeout = attr_timeout(entry.id);
   param.entry_timeout = fs.entry_timeout_s;
   return param;
 }

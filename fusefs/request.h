@@ -44,6 +44,7 @@ struct Daemon {
   // Set before the threads start.
   fuse_session* session = nullptr;
   WorkerLoop* loop = nullptr;
+  BackingTable* backing = nullptr;  // Null: no passthrough.
 };
 
 // The most that a READ or a listing is answered with. What was agreed upon lets the kernel ask for no more
@@ -168,6 +169,12 @@ struct Request {
   // Memory for an answer of `size` bytes, contents undefined. In a ring it is where the answer goes. What
   // came with the request as names or data is then overwritten.
   std::span<std::byte> room(std::size_t size);
+
+  // How long the kernel may use attributes of an inode that is counted or pinned. While it writes by itself
+  // it does not always know that it does (mappings), so it asks.
+  double attr_timeout(NodeId id) const noexcept {
+    return fs.backing != nullptr && fs.cache.writes_unseen(id) ? 0 : fs.attr_timeout_s;
+  }
 
   fuse_entry_param entry_param(const Entry& entry) const noexcept;
   // Answers with an entry that was counted once; takes the count back if nobody received it.

@@ -102,6 +102,7 @@ void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serv
 
 int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache,
           WorkerRegistry& registry, const EndSignals& signals) {
+  BackingTable backing;  // Outlives the files that use it.
   OpenTable<OpenFile> files;
   OpenTable<OpenDirectory> directories;
   DaemonStats stats(options, cache, store, registry, files, directories);
@@ -128,6 +129,10 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
   stats.set_loop(loop);
   daemon.session = mount->session();
   daemon.loop = &loop;
+  if (options.passthrough) {
+    daemon.backing = &backing;
+    stats.set_backing(backing);
+  }
   if (const Status started = loop.start(); !started) {
     loop.stop(kStopPatience);
     mount->detach();
@@ -144,6 +149,7 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
   }
   launcher.ready();
   const int status = serve_until_end(*mount, loop, signals);
+  backing.stop();
   mount.reset();  // With the rings, whose threads have accounts in the loop.
   return status;
 }

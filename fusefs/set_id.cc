@@ -30,21 +30,6 @@ std::unique_ptr<StoreScope> scope_over(Request& r, const Attr& attr, const Calle
   return r.fs.store.without_fsetid(caller.cred());
 }
 
-// With nothing to set it is chown(-1, -1), or the kernel before a change of content, when the change
-// itself will see to the bits.
-Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* file) {
-  const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, file);
-  if (!mode) return mode.error();
-  if (!has_bits(*mode)) return r.fs.cache.setattr(r.me, id, change, file);
-  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
-  if (!attr) return attr.error();
-  const Caller caller(r);
-  if (change.is_nothing() && !caller.is_in_chown()) return *attr;
-  if (is_foreign(*attr, caller)) return Errno(EPERM);
-  const auto by_caller = scope_over(r, *attr, caller);
-  return r.fs.cache.setattr(r.me, id, change, file);
-}
-
 // Not everywhere, but over the object he may have CAP_FSETID; then he counts as one of its group.
 Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File* file,
                                                      const Caller& caller) {
@@ -53,6 +38,33 @@ Result<std::unique_ptr<StoreScope>> scope_of_content(Request& r, NodeId id, File
   Cred cred = caller.cred();
   if (caller.has_fsetid_over(*attr)) cred.gid = attr->gid;
   return r.fs.store.without_fsetid(cred);
+}
+
+// The kernel is about to write the file by itself, with our rights: the bits that the caller's write would
+// cost it have to go before. A chown to nobody costs the same.
+Result<Attr> before_unseen_write(Request& r, NodeId id, const Attr& attr, File* file,
+                                 const Caller& caller) {
+  if (caller.has_fsetid()) return attr;
+  const auto by_caller = scope_of_content(r, id, file, caller);
+  if (!by_caller) return by_caller.error();
+  return r.fs.cache.setattr(r.me, id, SetAttr(), file);
+}
+
+// With nothing to set it is chown(-1, -1), or the kernel before a change of content. If that comes by us, the
+// change itself will see to the bits.
+Result<Attr> change_owner(Request& r, NodeId id, const SetAttr& change, File* file) {
+  const Result<std::uint32_t> mode = r.fs.cache.mode(r.me, id, file);
+  if (!mode) return mode.error();
+  if (!has_bits(*mode)) return r.fs.cache.setattr(r.me, id, change, file);
+  const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file);
+  if (!attr) return attr.error();
+  const Caller caller(r);
+  if (change.is_nothing() && !caller.is_in_chown()) {
+    return r.fs.cache.writes_unseen(id) ? before_unseen_write(r, id, *attr, file, caller) : *attr;
+  }
+  if (is_foreign(*attr, caller)) return Errno(EPERM);
+  const auto by_caller = scope_over(r, *attr, caller);
+  return r.fs.cache.setattr(r.me, id, change, file);
 }
 
 }  // namespace

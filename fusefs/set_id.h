@@ -6,7 +6,7 @@
 // lacks CAP_FSETID; a WRITE says it to libfuse, which does not say it to us, and others do not say: there
 // /proc tells (caller.h), of which only a file that has bits makes use. Before it changes the content
 // of a file that it knows to have bits or capabilities, the kernel also sends a SETATTR with nothing to
-// set, which looks like chown(-1, -1).
+// set, which looks like chown(-1, -1). Where it writes by itself (backing.h) that is the time to act.
 //
 // Which bits go is the source's rule and not ours: the change is made on the source as if by somebody
 // without CAP_FSETID, with the caller's groups. A source that goes by other credentials (NFS) may leave

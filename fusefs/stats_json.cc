@@ -46,6 +46,7 @@ Json options_json(const Options& options) {
       {"cache_ttl_s", options.cache_ttl ? Json(seconds(*options.cache_ttl)) : Json("inf")},
       {"threads", options.threads},
       {"transport", transport_name(options.transport)},
+      {"passthrough", options.passthrough ? "auto" : "off"},
       {"mount_options", options.mount_options},
   };
 }
@@ -126,6 +127,8 @@ std::string DaemonStats::json() const {
        {{"total", descriptors()},
         {"open_files", files_.size()},
         {"open_directories", directories_.size()},
+        // Inodes that the kernel reads and writes by itself.
+        {"backing_files", backing_ == nullptr ? 0 : backing_->size()},
         {"store_cached", store.cached_descriptors},
         {"store_pinned", store.pinned_descriptors}}},
   };

@@ -24,6 +24,7 @@ class DaemonStats {
 
   // REQUIRES: once, before the first call of json().
   void set_loop(const WorkerLoop& loop) { loop_ = &loop; }
+  void set_backing(const BackingTable& backing) { backing_ = &backing; }
 
   // Stops nobody: figures that belong together may differ by the requests of a moment.
   std::string json() const;
@@ -36,6 +37,7 @@ class DaemonStats {
   const OpenTable<OpenFile>& files_;
   const OpenTable<OpenDirectory>& directories_;
   const WorkerLoop* loop_ = nullptr;
+  const BackingTable* backing_ = nullptr;  // Null: no passthrough.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

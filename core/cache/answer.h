@@ -212,9 +212,10 @@ bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std:
   const auto inode = core_.lock_inode(id.index());
   const InodePub& pub = inode.pub();
   if (!pub.aseq.same(before)) return false;
+  if (!core_.may_cache(inode.priv(), attr)) return false;
   const bool walk_same = same_owner_and_mode(pub, attr);
   InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
-  section.set_stat(attr, until);
+  section.set_stat(attr, core_.until_seen(inode.priv(), until));
   if (walk_same) {
     section.confirm_walk(until);
   } else {

@@ -57,6 +57,10 @@ class BasicCache final : public Cache {
   bool same_content(NodeId id, const Attr* now) noexcept override;
   Result<Pin> pin(NodeId id) override;
   Result<Change> begin_change(NodeId id, Fields fields) override;
+  Result<Bypass> begin_bypass(NodeId id, Unseen what) override;
+  bool writes_unseen(NodeId id) const noexcept override {
+    return core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) != 0;
+  }
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   void set_tick(std::uint64_t tick) noexcept override {
@@ -81,10 +85,12 @@ class BasicCache final : public Cache {
  protected:
   void unpin(NodeId id) noexcept override { drop_refs(id.index(), kPinUnit); }
   void end_change(NodeId id, Fields fields, const Attr* now, std::uint64_t until) noexcept override;
+  void end_bypass(NodeId id, Unseen what) noexcept override;
 
  private:
   class DirChange;
   static constexpr int kCreateTries = 4;
+  static constexpr std::uint16_t kUnseenMax = 0xffff;
 
   BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl);
 

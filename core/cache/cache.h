@@ -202,6 +202,34 @@ class Cache {
   };
   virtual Result<Change> begin_change(NodeId id, Fields fields) = 0;
 
+  // While one lives, somebody may read the object, or read and write it, without this cache being told:
+  // the kernel, where it has been given the store's file (passthrough). With kWrites no attributes are
+  // served meanwhile; with kReads none that a read would change, which is the access time. Any number at once.
+  // It pins the inode.
+  enum class Unseen : std::uint8_t { kReads, kWrites };
+  class Bypass {
+   public:
+    Bypass(Cache& cache, Pin pin, Unseen what) noexcept
+        : cache_(&cache), pin_(std::move(pin)), what_(what) {}
+    Bypass(Bypass&& other) noexcept
+        : cache_(other.cache_), pin_(std::move(other.pin_)), what_(other.what_) {
+      other.cache_ = nullptr;
+    }
+    Bypass& operator=(Bypass&&) = delete;
+    ~Bypass() {
+      if (cache_ != nullptr) cache_->end_bypass(pin_.id(), what_);
+    }
+
+   private:
+    Cache* cache_;
+    Pin pin_;
+    Unseen what_;
+  };
+  // Errors: those of pin(); EMFILE if there are 65535 of that kind.
+  virtual Result<Bypass> begin_bypass(NodeId id, Unseen what) = 0;
+  // Whether a Bypass with kWrites is alive at this moment. REQUIRES: the inode is counted or pinned.
+  virtual bool writes_unseen(NodeId id) const noexcept = 0;
+
   // --- Keeping up with the world.
 
   // Forgets the attributes of `id`, or the dentry of a name, without changing anything. Answers
@@ -223,9 +251,11 @@ class Cache {
  protected:
   friend class Pin;
   friend class Change;
+  friend class Bypass;
   virtual void unpin(NodeId id) noexcept = 0;
   virtual void end_change(NodeId id, Fields fields, const Attr* now,
                           std::uint64_t until) noexcept = 0;
+  virtual void end_bypass(NodeId id, Unseen what) noexcept = 0;
 };
 
 // Errors: ENOMEM, EINVAL for options out of range, and those of Store::root().

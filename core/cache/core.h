@@ -2,6 +2,7 @@
 // Core: what all parts of one cache share. Owned by BasicCache.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include "core/cache/orphans.h"
 #include "core/cache/slots.h"
 #include "core/policy/policy.h"
+#include "core/store/atime_rule.h"
 
 namespace evenfs {
 
@@ -58,6 +60,9 @@ class ReclaimQueue {
   std::atomic<std::uint32_t> size_{0};  // Written under mutex_.
 };
 
+// How long before relatime's day is over a read counts as one that moves the time, in seconds.
+inline constexpr std::int64_t kUnseenMarginS = 3600;
+
 template <LockingPolicy Policy>
 struct Core {
   Core(Store& from, std::unique_ptr<Slots> arena, std::uint64_t ttl) noexcept
@@ -83,6 +88,19 @@ struct Core {
   std::uint64_t until() const noexcept {
     if (ttl_ticks == kForeverTicks || ttl_ticks == 0) return ttl_ticks;
     return tick.load(std::memory_order_relaxed) + ttl_ticks;
+  }
+  // Whether attributes may be cached, although somebody may read or write the object unseen. REQUIRES: the
+  // inode lock.
+  bool may_cache(const InodePriv& priv, const Attr& attr) const noexcept {
+    if (priv.unseen_writers.load(std::memory_order_relaxed) != 0) return false;
+    return priv.unseen_readers == 0 ||
+           !read_moves_atime(store.caps().atime_rule, attr, kUnseenMarginS);
+  }
+  // And up to when: what a read does not move now it may move later.
+  std::uint64_t until_seen(const InodePriv& priv, std::uint64_t until_tick) const noexcept {
+    if (priv.unseen_readers == 0) return until_tick;
+    constexpr std::uint64_t kMarginTicks = kUnseenMarginS * 1000 / kTickMs;
+    return std::min(until_tick, tick.load(std::memory_order_relaxed) + kMarginTicks);
   }
   // 0 is never: what has to be asked for in any case.
   bool fresh(std::uint64_t until_tick) const noexcept {

@@ -49,6 +49,7 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   priv_.node = found.node;
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
   priv_.overlapped = priv_.orphan = false;
+  EVENFS_ASSERT(priv_.unseen_writers.load(kRelaxed) == 0 && priv_.unseen_readers == 0);
   priv_.queue_next = 0;
   // Added, not stored: hold() may be counting here for a moment, by a name that the life before had while
   // it was dying. It will find that name dead, and take back what it added.

@@ -42,7 +42,8 @@
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names,
-//             orphan              inode lock                                   the same
+//             orphan, unseen_*    inode lock                                   the same
+//             unseen_writers      inode lock                                   anyone, as a hint
 //             queue_next          inode lock, queue lock to add                who took the list
 //             node                InodeTable::enter, reclaimer                 who pins the inode
 //   DentryPriv hook               child's inode lock (live), limbo lock (dead) the same
@@ -160,6 +161,9 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t stat_users = 0;        // Open sections on aseq, nseq and cseq.
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
+  // Bypasses (Cache::begin_bypass). Writers: inode lock; read by anyone.
+  std::atomic<std::uint16_t> unseen_writers{0};
+  std::uint16_t unseen_readers = 0;
   SlotState state = SlotState::kFree;
   bool overlapped : 1 = false;   // The section on aseq that is open was opened more than once.
   bool orphan : 1 = false;       // Orphans has a descriptor of it.

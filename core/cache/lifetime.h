@@ -156,13 +156,50 @@ void BasicCache<Policy>::end_change(NodeId id, Fields fields, const Attr* now,
                                     std::uint64_t until) noexcept {
   const auto inode = core_.lock_inode(id.index());
   // A mode that changed although the section is not about it: let the next getattr see to it.
-  if (now != nullptr && inode.was_alone() &&
+  if (now != nullptr && inode.was_alone() && core_.may_cache(inode.priv(), *now) &&
       (fields == Fields::kWalk || same_owner_and_mode(inode.pub(), *now))) {
     InodeSection section(inode, fields);
-    section.set_stat(*now, until);
+    section.set_stat(*now, core_.until_seen(inode.priv(), until));
     if (fields == Fields::kWalk) section.set_owner_and_mode(*now, until);
   }
   inode.close(fields);
+}
+
+template <LockingPolicy Policy>
+Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
+  Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  const auto inode = core_.lock_inode(id.index());
+  InodePriv& priv = inode.priv();
+  if (what == Unseen::kWrites) {
+    const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
+    if (writers == kUnseenMax) return Errno(EMFILE);
+    priv.unseen_writers.store(static_cast<std::uint16_t>(writers + 1), std::memory_order_relaxed);
+  } else {
+    if (priv.unseen_readers == kUnseenMax) return Errno(EMFILE);
+    ++priv.unseen_readers;
+  }
+  // What is cached was cached under other rules.
+  inode.open(Fields::kStat);
+  inode.close(Fields::kStat);
+  return Bypass(*this, std::move(held).value(), what);
+}
+
+// What was read of the store while it could be changed unseen, and is to be cached now, loses its lease.
+template <LockingPolicy Policy>
+void BasicCache<Policy>::end_bypass(NodeId id, Unseen what) noexcept {
+  const auto inode = core_.lock_inode(id.index());
+  InodePriv& priv = inode.priv();
+  if (what == Unseen::kWrites) {
+    const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
+    priv.unseen_writers.store(static_cast<std::uint16_t>(writers - 1), std::memory_order_relaxed);
+  } else {
+    --priv.unseen_readers;
+    // What is served stands: no read moves its access time.
+    if (inode.pub().stat_flags.load(std::memory_order_relaxed) != 0) return;
+  }
+  inode.open(Fields::kStat);
+  inode.close(Fields::kStat);
 }
 
 // For an inode that is about to lose a name. Null where the store needs no help, or cannot give it.

@@ -49,6 +49,7 @@ zero=(--entry-timeout=0 --attr-timeout=0 --negative-timeout=0)
 compare "timeouts 1s"
 compare "timeouts 0" "${zero[@]}"
 compare "timeouts 0, --memory=1M" "${zero[@]}" --memory=1M
-for locking in mutex sharded rwlock; do
-  compare "timeouts 0, $locking" "${zero[@]}" --locking="$locking"
+compare "timeouts 0, mutex" "${zero[@]}" --locking=mutex
+for locking in sharded rwlock; do
+  compare "timeouts 0, $locking, content by evenfs" "${zero[@]}" --locking="$locking" --passthrough=off
 done

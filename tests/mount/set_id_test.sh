@@ -39,6 +39,9 @@ fi
 start
 compare "timeouts 1s"
 stop
+start --passthrough=off
+compare "content by evenfs"
+stop
 # Files get their bits behind the mount, after they were written through it.
 start --entry-timeout=0 --attr-timeout=0 --negative-timeout=0 --cache-ttl=0 --locking=rwlock
 compare "bits from behind the mount" all --source "$src/tree"
@@ -90,6 +93,9 @@ on_top() {
 }
 mkdir "$tmp/below" "$src/below"
 start
+expect "bits through an overlay, content by the kernel" "$(on_top "$tmp/below")" "$(on_top "$mnt/below")"
+stop
+start --passthrough=off
 expect "bits through an overlay" "$(on_top "$tmp/below")" "$(on_top "$mnt/below")"
 
 # count_requests WHAT COMMAND...: what 1000 writes of a byte cost in requests.

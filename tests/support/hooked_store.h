@@ -45,7 +45,10 @@ class HookedStore final : public Store {
   using Before = std::function<Status()>;
   using After = std::function<void()>;
 
-  explicit HookedStore(Store& behind) : behind_(behind) {}
+  explicit HookedStore(Store& behind) : behind_(behind), caps_(behind.caps()) {}
+
+  // As if the store's files were read by this rule. Before the store is used.
+  void set_atime_rule(AtimeRule rule) { caps_.atime_rule = rule; }
 
   // The next `operation` ("lookup", "rename", ...) calls `hook` first; an error is its answer.
   void before(std::string operation, Before hook) {
@@ -89,7 +92,7 @@ class HookedStore final : public Store {
 
   std::uint64_t releases() const { return releases_.load(std::memory_order_relaxed); }
 
-  const StoreCaps& caps() const noexcept override { return behind_.caps(); }
+  const StoreCaps& caps() const noexcept override { return caps_; }
   StoreStats stats() const override { return behind_.stats(); }
   Result<Found> root() override {
     return around("root", [&] { return behind_.root(); });
@@ -232,6 +235,7 @@ class HookedStore final : public Store {
   };
 
   Store& behind_;
+  StoreCaps caps_;
   mutable std::mutex mutex_;
   Failing failing_;  // Under mutex_, as the four below; set while no call is under way.
   int seen_ = 0;
