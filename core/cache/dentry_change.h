@@ -65,9 +65,11 @@ std::optional<Stamp> DentryTable<Policy>::publish(std::uint32_t slot, const Name
   // or takes this bucket after us and kills what we insert.
   if (!core_.slots.inode(dir).cseq.same(content)) return std::nullopt;
   if (find_held(dir, dentry.parent_generation.load(kRelaxed), key, bucket)) return std::nullopt;
-  dentry.next.store(core_.slots.bucket(bucket).load(kRelaxed), kRelaxed);
+  // [MO-3] release, here and for the bucket, pairs with the acquires in find(). Here for a reader in another
+  // process, for whom no grace period waits: he may have stood on this slot in its life before.
+  dentry.next.store(core_.slots.bucket(bucket).load(kRelaxed), std::memory_order_release);
   dentry.seq.end();
-  core_.slots.bucket(bucket).store(slot, std::memory_order_release);  // [MO-3], pairs with find().
+  core_.slots.bucket(bucket).store(slot, std::memory_order_release);  // [MO-3], as above.
   return dentry.seq.sample();
 }
 
