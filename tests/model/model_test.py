@@ -75,6 +75,8 @@ def genmc(program, switch, where):
         return int(count[1]), None
     if "Safety violation" in done.stdout or "Assertion violation" in done.stdout:
         return int(count[1]) if count else 0, "assertion violated"
+    if "Non-Atomic race" in done.stdout:
+        return int(count[1]) if count else 0, "data race"
     raise Failed(done.stdout.strip()[-500:])
 
 
@@ -103,8 +105,8 @@ def check(model, switch, checker):
         return count, seconds, f"FAILED: {violated}" if violated else verdict, not violated
     if violated == "compiled only":
         return count, seconds, violated, True
-    # Anything but an assertion, as a deadlock, is not what the switch is for.
-    good = violated is not None and violated.startswith("assertion violated")
+    # Anything else, as a deadlock, is not what the switch is for.
+    good = violated is not None and violated.startswith(("assertion violated", "data race"))
     verdict = "reached" if switch.startswith("REACH_") else "caught"
     return count, seconds, verdict if good else f"FAILED: {violated or 'nothing violated'}", good
 

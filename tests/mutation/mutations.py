@@ -282,7 +282,7 @@ ORDERS = (
     one("mo4-high-water-relaxed", "MO-4", POOL,
         "high_water_.store(index + 1, std::memory_order_release);",
         "high_water_.store(index + 1, std::memory_order_relaxed);", TORTURE,
-        hidden="x86-64 stores in order"),
+        hidden="x86-64 stores in order; litmus carve"),
     one("mo5-link-cell-relaxed", "MO-5", ANSWER,
         "inode.pub().link_cell.store(cells, std::memory_order_release);",
         "inode.pub().link_cell.store(cells, std::memory_order_relaxed);", TORTURE,
