@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/base/assert.h"
+#include "core/base/pause_point.h"
 #include "core/cache/cache.h"
 #include "core/cache/slots.h"
 
@@ -161,6 +162,7 @@ inline bool same_owner_and_mode(const InodePub& pub, const Attr& attr) noexcept 
   into.nlink = pub.nlink.load(kRelaxed);
   into.uid = pub.uid.load(kRelaxed);
   into.gid = pub.gid.load(kRelaxed);
+  EVENFS_PAUSE("attr.half_copied");
   into.rdev = pub.rdev.load(kRelaxed);
   into.size = pub.size.load(kRelaxed);
   into.blocks = pub.blocks.load(kRelaxed);

@@ -86,6 +86,8 @@ class HookedStore final : public Store {
     const std::lock_guard lock(mutex_);
     return before_.size() + after_.size();
   }
+  // Called each time that the store behind has answered; to be set before others use the store.
+  After after_each;
   // As a store whose Nodes do not keep their objects in being.
   bool counts_holds = false;
   std::atomic<int> holds{0};
@@ -210,6 +212,7 @@ class HookedStore final : public Store {
     }
     if (fails && failing_.when == When::kBefore) return Errno(failing_.error);
     auto answer = call();
+    if (after_each) after_each();
     if (fails) {
       drop(answer);
       return Errno(failing_.error);
