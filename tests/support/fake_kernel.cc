@@ -150,6 +150,7 @@ void FakeKernel::make_session() {
 ssize_t FakeKernel::write_hook(int fd, iovec* parts, int count, void* userdata) {
   FakeKernel& kernel = *static_cast<Behind*>(static_cast<Daemon*>(userdata))->kernel;
   if (kernel.started_) return ::writev(fd, parts, count);
+  const AllocationPause pause;
   const std::vector<std::byte> bytes = gather(parts, count);
   if (const int error = kernel.take_answer(bytes); error != 0) {
     errno = error;
@@ -196,7 +197,11 @@ Answer FakeKernel::ask(Message message) {
   fuse_buf buffer{};
   buffer.mem = memory_.base();
   buffer.size = bytes.size();
-  fuse_session_process_buf(session_, &buffer);
+  {
+    const AllocationFault fault(std::exchange(failing_, 0), shortage_);
+    fuse_session_process_buf(session_, &buffer);
+    allocations_ = fault.seen();
+  }
   EVENFS_CHECK(answered_ || !wants_answer(opcode));
   refusal_ = 0;
   std::fill_n(memory_.base(), bytes.size(), std::byte{0});

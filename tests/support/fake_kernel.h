@@ -36,6 +36,7 @@
 #include "fusefs/request.h"
 #include "fusefs/stats_json.h"
 #include "fusefs/worker_loop.h"
+#include "tests/support/allocation.h"
 #include "tests/support/wire.h"
 
 namespace evenfs::test {
@@ -66,6 +67,15 @@ class FakeKernel {
   Answer ask(Message message);
   // The answer to the next request cannot be delivered, as when its caller was interrupted.
   void refuse_next_answer(int error = ENOENT) { refusal_ = error; }
+
+  // Has an allocation of the next request's handler fail (allocation.h). What this kernel allocates itself,
+  // to take an answer, is not counted.
+  void fail_next_allocation(std::uint64_t nth, Shortage shortage) {
+    failing_ = nth;
+    shortage_ = shortage;
+  }
+  // How many the last request's handler made.
+  std::uint64_t allocations() const { return allocations_; }
 
   // With worker threads: starts them; puts a message into the socket and returns its number; waits, for
   // 30 seconds at most, for an answer to any of them. Then the kernel's end is closed, as by an unmount.
@@ -123,6 +133,9 @@ class FakeKernel {
   bool started_ = false;
   bool answered_ = false;
   int refusal_ = 0;
+  std::uint64_t failing_ = 0;  // 0: none.
+  Shortage shortage_ = Shortage::kOnce;
+  std::uint64_t allocations_ = 0;
   std::uint64_t awaited_ = 0;
   Answer answer_;
   std::vector<int> notifications_;

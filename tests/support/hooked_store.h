@@ -5,16 +5,21 @@
 //
 // A hook is called once and is forgotten before it runs, so it may use the cache itself.
 // release() is only counted: it may be called with a directory's operation lock held.
+//
+// Allocations within it, and within the store behind, do not fail (allocation.h): they are the test's own.
+// How a store looks that finds no memory is shown by kThrows.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
 #include "core/store/store.h"
+#include "tests/support/allocation.h"
 
 namespace evenfs::test {
 
@@ -66,6 +71,8 @@ class HookedStore final : public Store {
   // The nth call of any operation from now on fails: without having reached the store behind, or after
   // the store has done it, as when its answer is lost. release() is no such call.
   enum class When { kBefore, kAfter };
+  // In place of an errno: the call throws std::bad_alloc.
+  static constexpr int kThrows = -1;
   void fail_nth(int n, When when, int error) {
     const std::lock_guard lock(mutex_);
     failing_ = {n, when, error};
@@ -100,6 +107,7 @@ class HookedStore final : public Store {
     return around("root", [&] { return behind_.root(); });
   }
   void release(const Node& node) noexcept override {
+    const AllocationPause pause;
     releases_.fetch_add(1, std::memory_order_relaxed);
     behind_.release(node);
   }
@@ -200,6 +208,7 @@ class HookedStore final : public Store {
   }
   template <class Call>
   auto around(const std::string& operation, Call call) -> decltype(call()) {
+    const AllocationPause pause;
     bool fails = false;
     {
       const std::lock_guard lock(mutex_);
@@ -210,15 +219,20 @@ class HookedStore final : public Store {
     if (const Before hook = take(before_, operation)) {
       if (const Status status = hook(); !status) return status.error();
     }
-    if (fails && failing_.when == When::kBefore) return Errno(failing_.error);
+    if (fails && failing_.when == When::kBefore) return failure();
     auto answer = call();
     if (after_each) after_each();
     if (fails) {
       drop(answer);
-      return Errno(failing_.error);
+      return failure();
     }
     if (const After hook = take(after_, operation)) hook();
     return answer;
+  }
+
+  Errno failure() const {
+    if (failing_.error == kThrows) throw std::bad_alloc();
+    return Errno(failing_.error);
   }
 
   // What nobody will hear of: its node is given back.
