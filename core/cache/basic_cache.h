@@ -89,6 +89,7 @@ class BasicCache final : public Cache {
 
  private:
   class DirChange;
+  class Counted;
   static constexpr int kCreateTries = 4;
   static constexpr std::uint16_t kUnseenMax = 0xffff;
 

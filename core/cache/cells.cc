@@ -27,7 +27,7 @@ void load_bytes(const StringCell& cell, char* into, std::size_t count) noexcept 
 
 }  // namespace
 
-std::uint32_t make_string(Slots& slots, std::string_view bytes) {
+std::uint32_t make_string(Slots& slots, std::string_view bytes) noexcept {
   // Built from the end, so that each cell is complete when the one before it is linked.
   std::uint32_t next = 0;
   std::size_t at = (bytes.size() - 1) / kCellBytes * kCellBytes;
@@ -47,7 +47,7 @@ std::uint32_t make_string(Slots& slots, std::string_view bytes) {
   }
 }
 
-void free_string(Slots& slots, std::uint32_t first) {
+void free_string(Slots& slots, std::uint32_t first) noexcept {
   while (first != 0) {
     const std::uint32_t next = slots.cell(first).next.load(kRelaxed);
     slots.free_cell(first);

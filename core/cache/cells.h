@@ -12,8 +12,8 @@
 namespace evenfs {
 
 // A new chain that holds `bytes` (not empty), or 0 when there is no memory for it.
-std::uint32_t make_string(Slots& slots, std::string_view bytes);
-void free_string(Slots& slots, std::uint32_t first);
+std::uint32_t make_string(Slots& slots, std::string_view bytes) noexcept;
+void free_string(Slots& slots, std::uint32_t first) noexcept;
 
 // For readers that validate afterwards: whatever the chain holds, these end and stay in bounds.
 bool string_equals(const Slots& slots, std::uint32_t first, std::string_view bytes) noexcept;

@@ -72,6 +72,24 @@ class [[nodiscard]] BasicCache<Policy>::DirChange {
   Stamp lease_ = 0;
 };
 
+// A lookup that was counted: it is given back unless the caller of the operation is told of it.
+template <LockingPolicy Policy>
+class [[nodiscard]] BasicCache<Policy>::Counted {
+ public:
+  Counted(BasicCache& cache, Worker& me, NodeId id) noexcept : cache_(&cache), me_(me), id_(id) {}
+  ~Counted() {
+    if (cache_ != nullptr) cache_->forget(me_, id_, 1);
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  void keep() noexcept { cache_ = nullptr; }
+
+ private:
+  BasicCache* cache_;
+  Worker& me_;
+  const NodeId id_;
+};
+
 template <LockingPolicy Policy>
 void BasicCache<Policy>::kill_name(Worker& me, NodeId dir, NameRef name) {
   if (dentries_.kill(dir.index(), name)) me.count(Counter::kDentryKilled);
@@ -151,13 +169,12 @@ Result<Opened> BasicCache<Policy>::make_or_open(Worker& me, NodeId dir, NameRef 
   if (made.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return made.error();
   Result<Entry> there = lookup(me, dir, name);
   if (!there) return there.error();
+  Counted counted(*this, me, there->id);
   Result<std::unique_ptr<File>> opened = open_for(me, there->id, flags, cred);
-  if (!opened) {
-    forget(me, there->id, 1);
-    return opened.error();
-  }
+  if (!opened) return opened.error();
   // Opening may have cut it short.
   if (const Result<Attr> attr = getattr(me, there->id, opened->get())) there->attr = *attr;
+  counted.keep();
   return Opened{*there, std::move(opened).value()};
 }
 

@@ -35,7 +35,11 @@ Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
   const Result<Found> root = store.root();
   if (!root) return root.error();
   const std::optional<std::uint32_t> slot = cache->core_.slots.carve_inode();
-  EVENFS_CHECK(slot == NodeId::kRootIndex);
+  if (!slot) {
+    store.release(root->node);
+    return Errno(ENOMEM);
+  }
+  EVENFS_CHECK(*slot == NodeId::kRootIndex);
   // The pin is never dropped: the root lives as long as the cache.
   cache->inodes_.enter(*slot, *root, cache->inodes_.ticket(), cache->core_.until(), kPinUnit);
   return cache;

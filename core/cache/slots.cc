@@ -177,19 +177,19 @@ void Slots::use_huge_pages() noexcept {
   whole(inodes_, inode_pool_.high_water(), huge_inodes_);
 }
 
-std::optional<std::uint32_t> Slots::reuse_inode() {
+std::optional<std::uint32_t> Slots::reuse_inode() noexcept {
   const auto index = inode_pool_.take_free();
   if (index) unpoison(&inode_privs_[*index].node, kPoisonedInode);
   return index;
 }
 
-std::optional<std::uint32_t> Slots::reuse_dentry() {
+std::optional<std::uint32_t> Slots::reuse_dentry() noexcept {
   const auto index = dentry_pool_.take_free();
   if (index) unpoison(&dentry_privs_[*index], sizeof(DentryPriv));
   return index;
 }
 
-std::optional<std::uint32_t> Slots::carve_inode() {
+std::optional<std::uint32_t> Slots::carve_inode() noexcept {
   return inode_pool_.carve([this](std::uint32_t index) {
     InodePub* slot = new (&inodes_[index]) InodePub;
     // Ids of an earlier cache over the same store, as an exporting server may keep them, are
@@ -205,7 +205,7 @@ std::optional<std::uint32_t> Slots::carve_inode() {
   });
 }
 
-std::optional<std::uint32_t> Slots::carve_dentry() {
+std::optional<std::uint32_t> Slots::carve_dentry() noexcept {
   return dentry_pool_.carve([this](std::uint32_t index) {
     DentryPub* slot = new (&dentries_[index]) DentryPub;
     slot->seq.advance_for_test(seq_start_);
@@ -215,7 +215,7 @@ std::optional<std::uint32_t> Slots::carve_dentry() {
   });
 }
 
-std::optional<std::uint32_t> Slots::take_cell() {
+std::optional<std::uint32_t> Slots::take_cell() noexcept {
   if (const auto index = cell_pool_.take_free()) {
     unpoison(&cells_[*index], sizeof(StringCell));
     return index;
@@ -224,17 +224,17 @@ std::optional<std::uint32_t> Slots::take_cell() {
   return cell_pool_.carve([this](std::uint32_t index) { new (&cells_[index]) StringCell; });
 }
 
-void Slots::free_inode(std::uint32_t index) {
+void Slots::free_inode(std::uint32_t index) noexcept {
   poison(&inode_privs_[index].node, kPoisonedInode);
   inode_pool_.give_back(index);
 }
 
-void Slots::free_dentry(std::uint32_t index) {
+void Slots::free_dentry(std::uint32_t index) noexcept {
   poison(&dentry_privs_[index], sizeof(DentryPriv));
   dentry_pool_.give_back(index);
 }
 
-void Slots::free_cell(std::uint32_t index) {
+void Slots::free_cell(std::uint32_t index) noexcept {
   poison(&cells_[index], sizeof(StringCell));
   cell_pool_.give_back(index);
 }

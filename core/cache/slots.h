@@ -79,18 +79,18 @@ class Slots {
   std::uint32_t dentry_bound() const noexcept { return dentry_pool_.high_water(); }
 
   // A freed slot, or nothing.
-  std::optional<std::uint32_t> reuse_inode();
-  std::optional<std::uint32_t> reuse_dentry();
-  // A fresh slot, or nothing when the reserved range is full.
-  std::optional<std::uint32_t> carve_inode();
-  std::optional<std::uint32_t> carve_dentry();
+  std::optional<std::uint32_t> reuse_inode() noexcept;
+  std::optional<std::uint32_t> reuse_dentry() noexcept;
+  // A fresh slot, or nothing when the reserved range is full or there is no memory for its return.
+  std::optional<std::uint32_t> carve_inode() noexcept;
+  std::optional<std::uint32_t> carve_dentry() noexcept;
   // Unlike those, never past the memory limit: a string can go uncached.
-  std::optional<std::uint32_t> take_cell();
+  std::optional<std::uint32_t> take_cell() noexcept;
 
   // REQUIRES: nobody can reach the slot any more, its counts are odd.
-  void free_inode(std::uint32_t index);
-  void free_dentry(std::uint32_t index);
-  void free_cell(std::uint32_t index);
+  void free_inode(std::uint32_t index) noexcept;
+  void free_dentry(std::uint32_t index) noexcept;
+  void free_cell(std::uint32_t index) noexcept;
 
   // Whoever stores to the arena afterwards dies.
   void make_read_only_for_test() const noexcept;

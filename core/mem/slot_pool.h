@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -23,7 +24,7 @@ class SlotPool {
       : capacity_(capacity), high_water_(carved) {}
 
   // A slot that was freed before, or nothing.
-  std::optional<std::uint32_t> take_free() {
+  std::optional<std::uint32_t> take_free() noexcept {
     std::lock_guard lock(mutex_);
     if (free_.empty()) return std::nullopt;
     const std::uint32_t index = free_.back();
@@ -33,14 +34,14 @@ class SlotPool {
   }
 
   // A slot that was never used, made ready by `construct(index)` before anybody can pass the
-  // bound check with its index. Nothing when the range is full.
+  // bound check with its index. Nothing when the range is full, or there is no memory for the slot to come
+  // back: callers have a way to do without a fresh slot, and are often where nothing may fail any more.
   template <class Construct>
-  std::optional<std::uint32_t> carve(Construct construct) {
+  std::optional<std::uint32_t> carve(Construct construct) noexcept {
     std::lock_guard lock(mutex_);
     const std::uint32_t index = high_water_.load(std::memory_order_relaxed);
     if (index >= capacity_) return std::nullopt;
-    // Room for all to come back, now that failing does no harm.
-    if (free_.capacity() <= index) free_.reserve(std::size_t{2} * index + 64);
+    if (!has_room_for(index)) return std::nullopt;
     construct(index);
     // [MO-4] release, pairs with the acquire in high_water(): who passes the bound check sees
     // the slot constructed.
@@ -65,6 +66,17 @@ class SlotPool {
   std::uint32_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
 
  private:
+  // Room for all slots up to `index` to come back, so that to give one back cannot fail.
+  bool has_room_for(std::uint32_t index) noexcept {
+    if (free_.capacity() > index) return true;
+    try {
+      free_.reserve(std::size_t{2} * index + 64);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    return true;
+  }
+
   const std::uint32_t capacity_;
   std::mutex mutex_;
   std::vector<std::uint32_t> free_;        // Under mutex_.

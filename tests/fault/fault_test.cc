@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A store that fails: each call that each operation makes fails once, with each error, before the
-// store has done what it was asked for and after. The operation's answer is that error or, where
+// A store that fails: each call that each operation makes fails once, with each error and by std::bad_alloc,
+// before the store has done what it was asked for and after. The operation's answer is that error or, where
 // it can do without the call, a success. Afterwards the cache says what the store says, nobody is kept off, and
 // nothing is left over.
 #include <vector>
@@ -11,7 +11,7 @@ namespace evenfs::test {
 namespace {
 
 using When = HookedStore::When;
-constexpr int kErrors[] = {EIO, ENOSPC, EMFILE, ENOMEM, ESTALE, EINTR};
+constexpr int kErrors[] = {EIO, ENOSPC, EMFILE, ENOMEM, ESTALE, EINTR, HookedStore::kThrows};
 
 template <class Policy>
 class Fault : public CacheTest<Policy> {};
