@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "core/store/local_store.h"
@@ -14,6 +16,14 @@ namespace evenfs {
 
 using local::CName;
 using local::NodeKind;
+
+namespace {
+
+FdCache::Ref shared(Result<UniqueFd>& fd) {
+  return std::make_shared<const UniqueFd>(std::move(fd).value());
+}
+
+}  // namespace
 
 Result<UniqueFd> LocalStore::child_fd(const FdCache::Ref& dir_descriptor, NameRef name) {
   const CName path(name);
@@ -84,6 +94,7 @@ Result<Attr> LocalStore::link(const Node& node, const Node& new_dir, NameRef new
   const Result<ObjectFd> object = object_fd(node);
   if (!object) return object.error();
   const CName name(new_name);
+  std::string known_as(new_name.view());
   int failed = ::linkat(object->get(), "", (*dir)->get(), name.get(), AT_EMPTY_PATH);
   if (failed != 0 && errno == ENOENT) {
     // ENOENT is also how the kernel says that AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH.
@@ -92,7 +103,7 @@ Result<Attr> LocalStore::link(const Node& node, const Node& new_dir, NameRef new
         ::linkat(proc_fds_.get(), number.relative(), (*dir)->get(), name.get(), AT_SYMLINK_FOLLOW);
   }
   if (failed != 0) return Errno::last();
-  nodes_.name_given(node, new_dir, new_name.view());
+  nodes_.name_given(node, new_dir, std::move(known_as));
   const Result<local::Seen> seen = local::look_at(object->get(), false);
   if (!seen) return seen.error();
   return local::attr_of(seen->stat);
@@ -114,8 +125,9 @@ Status LocalStore::remove(const Node& dir, NameRef name, int flags) {
   if (!child) return child.error();
   const Result<local::Seen> seen = local::look_at(child->get(), true);
   if (!seen) return seen.error();
+  FdCache::Ref pinned = shared(child);
   if (::unlinkat((*fd)->get(), path.get(), flags) != 0) return Errno::last();
-  nodes_.name_removed(local::identity_of(*seen), dir, name.view(), std::move(child).value());
+  nodes_.name_removed(local::identity_of(*seen), dir, name.view(), std::move(pinned));
   return Status();
 }
 
@@ -166,16 +178,20 @@ Status LocalStore::rename_named(const Node& dir, NameRef name, const Node& new_d
     if (!seen) return seen.error();
     other = local::identity_of(*seen);
   }
+  std::string names_then[] = {std::string(new_name.view()), std::string(name.view())};
+  FdCache::Ref pinned = shared(source);
+  FdCache::Ref pinned_other = target ? shared(target) : nullptr;
   const Status done = rename_at((*from)->get(), name, (*to)->get(), new_name, mode, cred);
   if (!done) return done;
   if (target && other == identity) return Status();  // Two names of one object: nothing happens.
   if (target && mode == RenameMode::kExchange) {
-    nodes_.name_moved(other, new_dir, new_name.view(), dir, name.view(), std::move(target).value());
+    nodes_.name_moved(other, new_dir, new_name.view(), dir, std::move(names_then[1]),
+                      std::move(pinned_other));
   } else if (target) {
-    nodes_.name_removed(other, new_dir, new_name.view(), std::move(target).value());
+    nodes_.name_removed(other, new_dir, new_name.view(), std::move(pinned_other));
   }
-  nodes_.name_moved(identity, dir, name.view(), new_dir, new_name.view(),
-                    std::move(source).value());
+  nodes_.name_moved(identity, dir, name.view(), new_dir, std::move(names_then[0]),
+                    std::move(pinned));
   return Status();
 }
 

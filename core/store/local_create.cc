@@ -39,9 +39,11 @@ int wanted_access(int flags) {
 Result<std::unique_ptr<File>> LocalStore::open(const Node& node, int flags) {
   const Status status = openable(local::type_of(node));
   if (!status) return status.error();
+  auto file = std::make_unique<LocalFile>();  // First: to open may be to truncate.
   Result<UniqueFd> fd = open_quietly(node, flags & kFileFlags, keep_file_atime_);
   if (!fd) return fd.error();
-  return std::unique_ptr<File>(std::make_unique<LocalFile>(std::move(fd).value()));
+  file->take(std::move(fd).value());
+  return std::unique_ptr<File>(std::move(file));
 }
 
 Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node) {
@@ -64,6 +66,7 @@ Result<std::unique_ptr<File>> LocalStore::hold(const Node& node) {
 Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t mode, int flags,
                                    const Cred& cred) {
   const CName path(name);
+  auto file = std::make_unique<LocalFile>();  // First: it must not fail when there is a file.
   const int how = (flags & kFileFlags & ~O_TRUNC) | O_CREAT | O_EXCL;
   for (int tries = 0; tries < kCreateTries; ++tries) {
     {
@@ -79,7 +82,8 @@ Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t 
       if (fd) {
         const Result<Found> object = found(*fd, dir, name.view());
         if (!object) return object.error();
-        return Created{*object, std::make_unique<LocalFile>(std::move(fd).value())};
+        file->take(std::move(fd).value());
+        return Created{*object, std::move(file)};
       }
       if (fd.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return fd.error();
     }
@@ -97,16 +101,14 @@ Result<Created> LocalStore::open_existing(const Node& dir, NameRef name, int fla
                                           const Cred& cred) {
   const Result<Found> object = lookup(dir, name);
   if (!object) return object.error();
-  const auto failed = [this, &object](Errno error) {
-    release(object->node);
-    return error;
-  };
+  OwnedNode owned(nodes_, object->node);
   const Status type = openable(object->attr.mode & S_IFMT);
-  if (!type) return failed(type.error());
+  if (!type) return type.error();
   const Status allowed = access(object->node, cred, wanted_access(flags));
-  if (!allowed) return failed(allowed.error());
+  if (!allowed) return allowed.error();
   Result<std::unique_ptr<File>> file = open(object->node, flags);
-  if (!file) return failed(file.error());
+  if (!file) return file.error();
+  owned.hand_on();
   return Created{*object, std::move(file).value()};
 }
 
@@ -115,6 +117,7 @@ Result<Created> LocalStore::tmpfile(const Node& dir, std::uint32_t mode, int fla
   const NamesShared names = names_shared(dir);
   const Result<FdCache::Ref> parent = dir_fd(dir);
   if (!parent) return parent.error();
+  auto file = std::make_unique<LocalFile>();
   const int how = (flags & kFileFlags & ~O_TRUNC) | O_TMPFILE | (flags & O_EXCL);
   Result<UniqueFd> fd = with_room([&]() -> Result<UniqueFd> {
     const CredSwitch as_caller(caps_.switches_cred, cred);
@@ -129,7 +132,8 @@ Result<Created> LocalStore::tmpfile(const Node& dir, std::uint32_t mode, int fla
   if (!twin) return twin.error();
   const Result<Found> object = found(*twin, Node{}, std::string_view());
   if (!object) return object.error();
-  return Created{*object, std::make_unique<LocalFile>(std::move(fd).value())};
+  file->take(std::move(fd).value());
+  return Created{*object, std::move(file)};
 }
 
 }  // namespace evenfs

@@ -15,6 +15,9 @@ namespace evenfs {
 class LocalFile final : public File {
  public:
   explicit LocalFile(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
+  // For who allocates it before there is a descriptor, since afterwards nothing may fail.
+  LocalFile() noexcept = default;
+  void take(UniqueFd fd) noexcept { fd_ = std::move(fd); }
 
   int fd() const noexcept override { return fd_.get(); }
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) override;

@@ -82,8 +82,8 @@ Result<LocalStore::ObjectFd> LocalStore::follow(const Node& node) {
   ObjectFd fd;
   fd.shared = std::move(way->from);
   if (fd.shared == nullptr) {
+    const OwnedNode from(nodes_, way->start);
     Result<FdCache::Ref> start = dir_fd(way->start);
-    nodes_.release(way->start);
     if (!start) return start.error();
     fd.shared = std::move(start).value();
   }

@@ -8,9 +8,9 @@
 namespace evenfs {
 
 MemoryData::Page& MemoryData::page(std::uint64_t index) {
-  std::unique_ptr<Page>& slot = pages_[index];
-  if (slot == nullptr) slot = std::make_unique<Page>();  // Value-initialised: zeros.
-  return *slot;
+  if (const auto found = pages_.find(index); found != pages_.end()) return *found->second;
+  auto zeros = std::make_unique<Page>();  // First, so that none is missing should this fail.
+  return *pages_.emplace(index, std::move(zeros)).first->second;
 }
 
 std::size_t MemoryData::read(std::span<std::byte> into, std::uint64_t offset) const {

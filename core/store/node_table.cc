@@ -37,11 +37,14 @@ Node NodeTable::node_of(NamedNode& named) noexcept {
   return local::pointer_node(NodeKind::kNamed, &named, named.type);
 }
 
-void NodeTable::count_bytes(const NamedNode& named, bool add) noexcept {
+std::uint64_t NodeTable::bytes_of(const NamedNode& named) noexcept {
   const std::uint64_t heap = named.name.capacity() > 15 ? named.name.capacity() + 1 : 0;
-  const std::uint64_t bytes = sizeof(NamedNode) + heap;
-  add ? bytes_.fetch_add(bytes, std::memory_order_relaxed)
-      : bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  return sizeof(NamedNode) + heap;
+}
+
+// It had `before`.
+void NodeTable::count_bytes(const NamedNode& named, std::uint64_t before) noexcept {
+  bytes_.fetch_add(bytes_of(named) - before, std::memory_order_relaxed);
 }
 
 Node NodeTable::heap_node(const local::FileHandle& handle, std::uint32_t mode,
@@ -64,28 +67,34 @@ Node NodeTable::named_node(const Identity& identity, std::uint32_t mode, const N
                            std::string_view name, UniqueFd& fd) {
   Node given_up;
   Node node;
+  std::string own_name(name);
   {
     const std::lock_guard guard(mutex_);
     const auto found = table_->find(identity);
-    NamedNode* named = nullptr;
-    if (found != table_->end()) {
-      named = &*found;
-      count_bytes(*named, false);
-    } else {
+    std::unique_ptr<NamedNode> fresh;
+    if (found == table_->end()) {
       grow();
-      named = new NamedNode;
-      named->identity = identity;
-      named->type = mode & S_IFMT;
-      table_->insert(*named);
+      fresh = std::make_unique<NamedNode>();
+      fresh->identity = identity;
+      fresh->type = mode & S_IFMT;
     }
-    ++named->refs;
-    node = node_of(*named);
+    NamedNode& named = fresh != nullptr ? *fresh : *found;
+    const bool nameless = name.empty() && named.name.empty();
+    FdCache::Ref pinned;
+    if (named.pinned == nullptr && fd && (nameless || must_pin(named, parent, name))) {
+      pinned = std::make_shared<const UniqueFd>(std::move(fd));
+    }
+    // Nothing fails from here on.
+    const std::uint64_t before = fresh != nullptr ? 0 : bytes_of(named);
+    if (fresh != nullptr) table_->insert(*fresh.release());
+    ++named.refs;
+    node = node_of(named);
     if (!name.empty()) {
-      given_up = set_name(*named, parent, name, fd);
-    } else if (named->name.empty() && named->pinned == nullptr) {
-      given_up = pin(*named, fd);
+      given_up = set_name(named, parent, std::move(own_name), std::move(pinned));
+    } else if (nameless && named.pinned == nullptr) {
+      given_up = pin(named, std::move(pinned));
     }
-    count_bytes(*named, true);
+    count_bytes(named, before);
   }
   release(given_up);
   return node;
@@ -123,7 +132,7 @@ void NodeTable::release(Node node) noexcept {
       EVENFS_CHECK(named.refs > 0);
       if (--named.refs != 0) return;
       table_->erase(table_->iterator_to(named));
-      count_bytes(named, false);
+      bytes_.fetch_sub(bytes_of(named), std::memory_order_relaxed);
       if (named.pinned != nullptr) pinned_.fetch_sub(1, std::memory_order_relaxed);
       dead.reset(&named);
     }
@@ -147,21 +156,28 @@ bool NodeTable::is_above(const NamedNode& named, const Node& dir) const noexcept
   return false;
 }
 
-Node NodeTable::set_name(NamedNode& named, const Node& dir, std::string_view name, UniqueFd& fd) {
+// Somebody moved directories behind our back and what we know of others is out of date: a circle of parents
+// would never be left. A descriptor needs no parent.
+bool NodeTable::must_pin(const NamedNode& named, const Node& dir,
+                         std::string_view name) const noexcept {
+  return !name.empty() && !is_known_as(named, dir, name) && named.type == S_IFDIR &&
+         is_above(named, dir);
+}
+
+Node NodeTable::set_name(NamedNode& named, const Node& dir, std::string name,
+                         FdCache::Ref fd) noexcept {
   if (is_known_as(named, dir, name)) return Node{};
-  // Somebody moved directories behind our back and what we know of others is out of date: a
-  // circle of parents would never be left. A descriptor needs no parent.
-  if (named.type == S_IFDIR && is_above(named, dir)) return pin(named, fd);
+  if (must_pin(named, dir, name)) return pin(named, std::move(fd));
   retain_locked(dir);
   const Node given_up = std::exchange(named.parent, dir);
-  named.name = name;
+  named.name = std::move(name);
   unpin(named);
   return given_up;
 }
 
-Node NodeTable::pin(NamedNode& named, UniqueFd& fd) {
-  if (named.pinned == nullptr && fd) {
-    named.pinned = std::make_shared<const UniqueFd>(std::move(fd));
+Node NodeTable::pin(NamedNode& named, FdCache::Ref fd) noexcept {
+  if (named.pinned == nullptr && fd != nullptr) {
+    named.pinned = std::move(fd);
     pinned_.fetch_add(1, std::memory_order_relaxed);
   }
   named.name.clear();
@@ -196,44 +212,43 @@ Result<Way> NodeTable::way_to(const Node& node) {
 }
 
 void NodeTable::name_removed(const Identity& identity, const Node& dir, std::string_view name,
-                             UniqueFd fd) {
+                             FdCache::Ref fd) noexcept {
   Node given_up;
   {
     const std::lock_guard guard(mutex_);
     const auto found = table_->find(identity);
     if (found == table_->end() || !is_known_as(*found, dir, name)) return;
-    count_bytes(*found, false);
-    given_up = pin(*found, fd);
-    count_bytes(*found, true);
+    const std::uint64_t before = bytes_of(*found);
+    given_up = pin(*found, std::move(fd));
+    count_bytes(*found, before);
   }
   release(given_up);
 }
 
 void NodeTable::name_moved(const Identity& identity, const Node& dir, std::string_view name,
-                           const Node& new_dir, std::string_view new_name, UniqueFd fd) {
+                           const Node& new_dir, std::string new_name, FdCache::Ref fd) noexcept {
   Node given_up;
   {
     const std::lock_guard guard(mutex_);
     const auto found = table_->find(identity);
     if (found == table_->end() || !is_known_as(*found, dir, name)) return;
-    count_bytes(*found, false);
-    given_up = set_name(*found, new_dir, new_name, fd);
-    count_bytes(*found, true);
+    const std::uint64_t before = bytes_of(*found);
+    given_up = set_name(*found, new_dir, std::move(new_name), std::move(fd));
+    count_bytes(*found, before);
   }
   release(given_up);
 }
 
-void NodeTable::name_given(const Node& node, const Node& dir, std::string_view name) {
+void NodeTable::name_given(const Node& node, const Node& dir, std::string name) noexcept {
   if (kind_of(node) != NodeKind::kNamed) return;
   Node given_up;
   {
     const std::lock_guard guard(mutex_);
     auto& named = pointed<NamedNode>(node);
     if (!named.name.empty()) return;
-    count_bytes(named, false);
-    UniqueFd none;
-    given_up = set_name(named, dir, name, none);
-    count_bytes(named, true);
+    const std::uint64_t before = bytes_of(named);
+    given_up = set_name(named, dir, std::move(name), nullptr);
+    count_bytes(named, before);
   }
   release(given_up);
 }

@@ -19,6 +19,7 @@
 #include <shared_mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/intrusive/unordered_set.hpp>
@@ -63,7 +64,8 @@ class NodeTable {
 
   Node heap_node(const local::FileHandle& handle, std::uint32_t mode, std::uint16_t mount);
   // The Node of `identity`, which was just seen as `name` in `parent`. An empty `name` means that
-  // it has none. `fd`, an O_PATH descriptor of it, is taken where it must be pinned.
+  // it has none. `fd`, an O_PATH descriptor of it, is taken where it must be pinned. Nothing has changed if
+  // it throws.
   Node named_node(const Identity& identity, std::uint32_t mode, const Node& parent,
                   std::string_view name, UniqueFd& fd);
 
@@ -73,14 +75,18 @@ class NodeTable {
   // ESTALE where no way is known.
   Result<Way> way_to(const Node& node);
 
-  // With `names` held exclusively. `name` in `dir`, of the object `identity`, was removed.
-  void name_removed(const Identity& identity, const Node& dir, std::string_view name, UniqueFd fd);
+  // Those that follow a system call cannot fail: what they keep is allocated before it, by the caller.
+  //
+  // With `names` held exclusively. `name` in `dir`, of the object `identity`, was removed. `fd` is a
+  // descriptor of it.
+  void name_removed(const Identity& identity, const Node& dir, std::string_view name,
+                    FdCache::Ref fd) noexcept;
   // With `names` held exclusively, or the new name's creation still going on. The object is now
   // `new_name` in `new_dir`; if it was known by another name than `name` in `dir`, that is kept.
   void name_moved(const Identity& identity, const Node& dir, std::string_view name,
-                  const Node& new_dir, std::string_view new_name, UniqueFd fd);
+                  const Node& new_dir, std::string new_name, FdCache::Ref fd) noexcept;
   // A nameless object got its first name.
-  void name_given(const Node& node, const Node& dir, std::string_view name);
+  void name_given(const Node& node, const Node& dir, std::string name) noexcept;
 
   std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   std::uint64_t pinned() const noexcept { return pinned_.load(std::memory_order_relaxed); }
@@ -102,13 +108,16 @@ class NodeTable {
   void retain_locked(const Node& node) noexcept;
   bool is_known_as(const NamedNode& named, const Node& dir, std::string_view name) const noexcept;
   bool is_above(const NamedNode& named, const Node& dir) const noexcept;
+  // True iff set_name() would pin it instead.
+  bool must_pin(const NamedNode& named, const Node& dir, std::string_view name) const noexcept;
   // Returns the parent that was given up, for release() with the mutex released.
-  [[nodiscard]] Node set_name(NamedNode& named, const Node& dir, std::string_view name,
-                              UniqueFd& fd);
-  [[nodiscard]] Node pin(NamedNode& named, UniqueFd& fd);
+  [[nodiscard]] Node set_name(NamedNode& named, const Node& dir, std::string name,
+                              FdCache::Ref fd) noexcept;
+  [[nodiscard]] Node pin(NamedNode& named, FdCache::Ref fd) noexcept;
   void unpin(NamedNode& named) noexcept;
   void grow();
-  void count_bytes(const NamedNode& named, bool add) noexcept;
+  static std::uint64_t bytes_of(const NamedNode& named) noexcept;
+  void count_bytes(const NamedNode& named, std::uint64_t before) noexcept;
 
   FdCache& cache_;
   std::atomic<std::uint64_t> bytes_{0};
@@ -118,6 +127,20 @@ class NodeTable {
   // Protected by mutex_, as are the NamedNodes.
   std::vector<Table::bucket_type> buckets_;
   std::optional<Table> table_;
+};
+
+// A Node that is given back at the end of the scope, unless it is handed on.
+class [[nodiscard]] OwnedNode {
+ public:
+  OwnedNode(NodeTable& nodes, const Node& node) noexcept : nodes_(nodes), node_(node) {}
+  ~OwnedNode() { nodes_.release(node_); }
+  OwnedNode(const OwnedNode&) = delete;
+  OwnedNode& operator=(const OwnedNode&) = delete;
+  void hand_on() noexcept { node_ = Node{}; }
+
+ private:
+  NodeTable& nodes_;
+  Node node_;
 };
 
 }  // namespace evenfs

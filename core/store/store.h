@@ -9,6 +9,9 @@
 //
 // Errors are the errno that the backing system gave. ESTALE means that the object behind a Node
 // is gone; ENOENT that a name is not there.
+//
+// A call that finds no memory may throw std::bad_alloc, but for those that are noexcept. That is like an error:
+// the object may have been changed or made, and whatever would have been handed out is not.
 #pragma once
 
 #include <sys/statvfs.h>
