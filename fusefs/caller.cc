@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "fusefs/caller.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/stat.h>
@@ -9,10 +10,12 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
+
+#include "core/base/unique_fd.h"
 
 namespace evenfs {
 namespace {
@@ -29,9 +32,23 @@ std::string proc_path(pid_t thread, const char* what) {
 
 // Empty if we may not read it.
 std::string content_of(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  std::array<char, 4096> part;
+  while (fd) {
+    const ssize_t got = ::read(fd.get(), part.data(), part.size());
+    if (got <= 0) break;
+    text.append(part.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+// A stream takes a want of memory for the end of what it reads, unless it is told to pass the exception on;
+// and who is not seen in full could be taken for somebody who may more.
+std::istringstream words_of(std::string text) {
+  std::istringstream words(std::move(text));
+  words.exceptions(std::ios::badbit);
+  return words;
 }
 
 // The fourth of the ids in a line of /proc/PID/status is the one for files.
@@ -46,7 +63,7 @@ bool is_for_files(std::istringstream& words, std::uint32_t id) {
 bool is_worker(pid_t thread) {
   constexpr std::uint64_t kWorkers = 0x10 | 0x4000 | 0x200000;
   const std::string text = content_of(proc_path(thread, "stat"));
-  std::istringstream words(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  std::istringstream words = words_of(text.substr(std::min(text.rfind(')') + 1, text.size())));
   std::string skipped;
   for (int n = 0; n < 6; ++n) words >> skipped;
   std::uint64_t flags = 0;
@@ -62,12 +79,12 @@ Caller::Caller(Request& r)
 
 // By lines: the first has the thread's name, in which it may have written anything but a newline.
 void Caller::look() {
-  std::ifstream status(proc_path(thread_, "status"));
+  std::istringstream status = words_of(content_of(proc_path(thread_, "status")));
   std::string line;
   bool same_uid = false;
   bool same_gid = false;
   while (std::getline(status, line)) {
-    std::istringstream words(line);
+    std::istringstream words = words_of(line);
     std::string key;
     words >> key;
     if (key == "Uid:") same_uid = is_for_files(words, uid_);
@@ -98,7 +115,7 @@ bool Caller::knows(const char* map, std::uint32_t id) const {
   if (shown_ != Shown::kCaller || is_of_our_user_namespace().value_or(false)) return true;
   const std::string text = content_of(proc_path(thread_, map));
   if (!text.empty() && text == content_of(proc_path(::getpid(), map))) return true;
-  std::istringstream lines(text);
+  std::istringstream lines = words_of(text);
   std::uint64_t inside = 0, outside = 0, count = 0;
   while (lines >> inside >> outside >> count) {
     if (id >= outside && id - outside < count) return true;
@@ -129,7 +146,7 @@ bool Caller::is_in_chown() const {
   constexpr useconds_t kPauseUs = 20;
   if (thread_ == 0) return false;
   for (int tries = 0; tries < kTries; ++tries) {
-    std::istringstream words(content_of(proc_path(thread_, "syscall")));
+    std::istringstream words = words_of(content_of(proc_path(thread_, "syscall")));
     if (words.view().empty()) return false;  // We may not see it.
     long number = -1;
     if (words >> number) {

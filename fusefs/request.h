@@ -211,7 +211,7 @@ struct Op;
 
 template <std::size_t Opcode, class... Args, void (*Handler)(Request&, Args...)>
 struct Op<Opcode, Handler> {
-  // The one place where an exception is caught: handlers are called from C, and the only one
+  // The one place where an exception of a handler is caught: handlers are called from C, and the only one
   // that they let through is the want of memory.
   static void call(fuse_req_t req, Args... args) noexcept {
     Daemon& fs = *static_cast<Daemon*>(fuse_req_userdata(req));

@@ -7,11 +7,15 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace evenfs {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 // Bytes of this process that are in memory; 0 if the system does not tell.
 std::uint64_t resident_bytes() {
@@ -35,54 +39,103 @@ double seconds(std::chrono::milliseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
-Json options_json(const Options& options) {
-  return {
-      {"source", options.source},
-      {"mountpoint", options.mountpoint},
-      {"locking", locking_name(options.locking)},
-      {"entry_timeout_s", seconds(options.entry_timeout)},
-      {"attr_timeout_s", seconds(options.attr_timeout)},
-      {"negative_timeout_s", seconds(options.negative_timeout)},
-      {"cache_ttl_s", options.cache_ttl ? Json(seconds(*options.cache_ttl)) : Json("inf")},
-      {"threads", options.threads},
-      {"transport", transport_name(options.transport)},
-      {"passthrough", options.passthrough ? "auto" : "off"},
-      {"mount_options", options.mount_options},
-  };
+// Writes objects member by member. Json stands for single values only: one that has others in it allocates
+// when it is destroyed, and where memory is wanting that is the end of the process.
+class Writer {
+ public:
+  template <class Fill>
+  void object(std::string_view name, Fill fill) {
+    open(name, '{');
+    fill();
+    close('}');
+  }
+  // Of an array without a name.
+  void member(const Json& value) { member({}, value); }
+  void member(std::string_view name, const Json& value) {
+    separate(name);
+    text_ += dump(value);
+  }
+  void list(std::string_view name, const std::vector<std::string>& values) {
+    open(name, '[');
+    for (const std::string& value : values) member(value);
+    close(']');
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  // Paths are bytes and need not be UTF-8.
+  static std::string dump(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  void separate(std::string_view name) {
+    if (!std::exchange(first_, false)) text_ += ',';
+    if (!name.empty()) text_.append(dump(name)).push_back(':');
+  }
+  void open(std::string_view name, char bracket) {
+    separate(name);
+    text_ += bracket;
+    first_ = true;
+  }
+  void close(char bracket) {
+    text_ += bracket;
+    first_ = false;
+  }
+
+  std::string text_;
+  bool first_ = true;  // Of the innermost object or list.
+};
+
+void write_options(Writer& out, const Options& options) {
+  out.member("source", options.source);
+  out.member("mountpoint", options.mountpoint);
+  out.member("locking", locking_name(options.locking));
+  out.member("entry_timeout_s", seconds(options.entry_timeout));
+  out.member("attr_timeout_s", seconds(options.attr_timeout));
+  out.member("negative_timeout_s", seconds(options.negative_timeout));
+  out.member("cache_ttl_s", options.cache_ttl ? Json(seconds(*options.cache_ttl)) : Json("inf"));
+  out.member("threads", options.threads);
+  out.member("transport", transport_name(options.transport));
+  out.member("passthrough", options.passthrough ? "auto" : "off");
+  out.list("mount_options", options.mount_options);
 }
 
-Json requests_json(const WorkerLoop& loop) {
-  Json requests = Json::object();
+void write_requests(Writer& out, const WorkerLoop& loop) {
   const RequestCounts counts = loop.requests();
   for (std::size_t opcode = 0; opcode < counts.size(); ++opcode) {
     if (counts[opcode] == 0) continue;
     const std::string_view name = kOpcodeNames[opcode];
-    requests[name.empty() ? "opcode_" + std::to_string(opcode) : std::string(name)] =
-        counts[opcode];
+    out.member(name.empty() ? "opcode_" + std::to_string(opcode) : std::string(name),
+               counts[opcode]);
   }
-  return requests;
 }
 
-Json counters_json(const WorkerRegistry& workers) {
-  Json counters = Json::object();
+void write_counters(Writer& out, const WorkerRegistry& workers) {
   const CounterTotals totals = workers.totals();
-  for (std::size_t i = 0; i < kCounterCount; ++i) {
-    counters[std::string(kCounterInfo[i].name)] = totals[i];
-  }
-  return counters;
+  for (std::size_t i = 0; i < kCounterCount; ++i) out.member(kCounterInfo[i].name, totals[i]);
 }
 
-Json memory_json(const CacheStats& cache, const StoreStats& store) {
+void write_cache(Writer& out, const CacheStats& cache) {
+  out.member("inodes", cache.inodes);
+  out.member("inode_slots", cache.inode_slots);
+  out.member("dentries", cache.dentries);
+  out.member("negative_dentries", cache.negative_dentries);
+  out.member("dentry_slots", cache.dentry_slots);
+  out.member("cells", cache.cells);
+  out.member("cell_slots", cache.cell_slots);
+  out.member("orphans", cache.orphans);
+  out.member("kernel_inodes", cache.kernel_inodes);
+  out.member("kernel_lookups", cache.kernel_lookups);
+}
+
+void write_memory(Writer& out, const CacheStats& cache, const StoreStats& store) {
   const std::uint64_t resident = resident_bytes();
-  return {
-      {"limit_bytes", cache.memory_limit},
-      {"cache_bytes", cache.memory_bytes},
-      {"store_bytes", store.node_bytes},
-      {"resident_bytes", resident},
-      // All that the daemon occupies, over the names it knows: code and buffers are in it too, so
-      // the figure means something from some ten thousand names on.
-      {"resident_bytes_per_dentry", cache.dentries == 0 ? 0 : resident / cache.dentries},
-  };
+  out.member("limit_bytes", cache.memory_limit);
+  out.member("cache_bytes", cache.memory_bytes);
+  out.member("store_bytes", store.node_bytes);
+  out.member("resident_bytes", resident);
+  // All that the daemon occupies, over the names it knows: code and buffers are in it too, so
+  // the figure means something from some ten thousand names on.
+  out.member("resident_bytes_per_dentry", cache.dentries == 0 ? 0 : resident / cache.dentries);
 }
 
 }  // namespace
@@ -101,39 +154,30 @@ std::string DaemonStats::json() const {
   const CacheStats cache = cache_.stats();
   const StoreStats store = store_.stats();
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - started_;
-  const Json json = {
-      {"version", EVENFS_VERSION},
-      {"pid", ::getpid()},
-      {"uptime_s", uptime.count()},
-      {"options", options_json(options_)},
-      {"requests", requests_json(*loop_)},
-      {"requests_in_flight", loop_->in_flight()},
-      // Threads of libfuse's that have answered a request, one for each processor's ring.
-      {"ring_threads", loop_->joined()},
-      {"counters", counters_json(workers_)},
-      {"cache",
-       {{"inodes", cache.inodes},
-        {"inode_slots", cache.inode_slots},
-        {"dentries", cache.dentries},
-        {"negative_dentries", cache.negative_dentries},
-        {"dentry_slots", cache.dentry_slots},
-        {"cells", cache.cells},
-        {"cell_slots", cache.cell_slots},
-        {"orphans", cache.orphans},
-        {"kernel_inodes", cache.kernel_inodes},
-        {"kernel_lookups", cache.kernel_lookups}}},
-      {"memory", memory_json(cache, store)},
-      {"descriptors",
-       {{"total", descriptors()},
-        {"open_files", files_.size()},
-        {"open_directories", directories_.size()},
-        // Inodes that the kernel reads and writes by itself.
-        {"backing_files", backing_ == nullptr ? 0 : backing_->size()},
-        {"store_cached", store.cached_descriptors},
-        {"store_pinned", store.pinned_descriptors}}},
-  };
-  // Paths are bytes and need not be UTF-8.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  Writer out;
+  out.object({}, [&] {
+    out.member("version", EVENFS_VERSION);
+    out.member("pid", ::getpid());
+    out.member("uptime_s", uptime.count());
+    out.object("options", [&] { write_options(out, options_); });
+    out.object("requests", [&] { write_requests(out, *loop_); });
+    out.member("requests_in_flight", loop_->in_flight());
+    // Threads of libfuse's that have answered a request, one for each processor's ring.
+    out.member("ring_threads", loop_->joined());
+    out.object("counters", [&] { write_counters(out, workers_); });
+    out.object("cache", [&] { write_cache(out, cache); });
+    out.object("memory", [&] { write_memory(out, cache, store); });
+    out.object("descriptors", [&] {
+      out.member("total", descriptors());
+      out.member("open_files", files_.size());
+      out.member("open_directories", directories_.size());
+      // Inodes that the kernel reads and writes by itself.
+      out.member("backing_files", backing_ == nullptr ? 0 : backing_->size());
+      out.member("store_cached", store.cached_descriptors);
+      out.member("store_pinned", store.pinned_descriptors);
+    });
+  });
+  return out.take();
 }
 
 }  // namespace evenfs

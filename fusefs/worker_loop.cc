@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <new>
 #include <system_error>
 
 #include "core/base/assert.h"
@@ -57,12 +58,22 @@ Status WorkerLoop::start() {
   for (unsigned i = 0; i < threads_; ++i) {
     Lane& lane = lanes_[i];
     lane.done.store(false, std::memory_order_relaxed);  // Before the thread exists.
-    try {
-      lane.thread = std::thread([this, &lane] { run(lane); });
-    } catch (const std::system_error& error) {
+    const Status started = start(lane);
+    if (!started) {
       lane.done.store(true, std::memory_order_relaxed);
-      return Errno(error.code().value());
+      return started;
     }
+  }
+  return Status();
+}
+
+Status WorkerLoop::start(Lane& lane) {
+  try {
+    lane.thread = std::thread([this, &lane] { run(lane); });
+  } catch (const std::system_error& error) {
+    return Errno(error.code().value());
+  } catch (const std::bad_alloc&) {
+    return Errno(ENOMEM);
   }
   return Status();
 }
@@ -78,7 +89,12 @@ void WorkerLoop::run(Lane& lane) {
 // Reads by itself: fuse_session_receive_buf() writes a message to stderr when somebody aborts the
 // connection, which is a way to end a mount like any other.
 void WorkerLoop::serve(Lane& lane) {
-  const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestBytesMax);
+  // Nobody could catch an exception here.
+  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[kRequestBytesMax]);
+  if (memory == nullptr) {
+    failed_.store(true, std::memory_order_relaxed);
+    return;
+  }
   const int device = fuse_session_fd(session_);
   // libfuse sets its mark when it cannot agree with the kernel on anything.
   while (!stopping_.load(std::memory_order_relaxed) && fuse_session_exited(session_) == 0) {

@@ -104,7 +104,7 @@ class WorkerLoop {
   WorkerLoop& operator=(const WorkerLoop&) = delete;
 
   // Starts the threads. All signals should be blocked in the caller: threads inherit that and
-  // open only the one that wakes them. EAGAIN if there can be no more threads; then stop().
+  // open only the one that wakes them. EAGAIN if there can be no more threads, ENOMEM; then stop().
   Status start();
 
   // Readable from the moment on in which any thread has left its loop.
@@ -134,6 +134,7 @@ class WorkerLoop {
     std::thread thread;
   };
 
+  Status start(Lane& lane);
   void run(Lane& lane);
   void serve(Lane& lane);
   bool all_done() const noexcept;
