@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <new>
 
 namespace evenfs {
 namespace {
@@ -29,14 +30,16 @@ bool is_append_only(int fd) {
 
 }  // namespace
 
-BackingTable::Use BackingTable::open(NodeId id, int fd) {
-  if (!on()) return {};
+Result<BackingTable::Use> BackingTable::open(NodeId id, int fd) noexcept try {
+  if (!on()) return Use();
   Shard& shard = shard_of(id);
   const std::lock_guard lock(shard.mutex);
   Entry& entry = shard.entries[id.raw()];
   if (entry.opens == 0 && !is_append_only(fd)) entry.backing_id = make_backing(fd);
   ++entry.opens;
-  return {this, id, entry.backing_id};
+  return Use(this, id, entry.backing_id);
+} catch (const std::bad_alloc&) {
+  return Errno(ENOMEM);
 }
 
 // Whoever writes by a backing file does it with our rights, CAP_FSETID among them: set-id bits are for

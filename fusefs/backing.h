@@ -17,6 +17,7 @@
 
 #include "core/base/cacheline.h"
 #include "core/base/node_id.h"
+#include "core/base/result.h"
 
 namespace evenfs {
 
@@ -60,8 +61,8 @@ class BackingTable {
   void stop() noexcept { device_.store(-1, std::memory_order_relaxed); }
   bool on() const noexcept { return device_.load(std::memory_order_relaxed) >= 0; }
 
-  // One more open of `id`, as `fd` of the source. std::bad_alloc.
-  Use open(NodeId id, int fd);
+  // One more open of `id`, as `fd` of the source. ENOMEM.
+  Result<Use> open(NodeId id, int fd) noexcept;
 
   // Inodes that have a backing file.
   std::uint64_t size() const noexcept { return backed_.load(std::memory_order_relaxed); }

@@ -56,7 +56,9 @@ Status pass_through(Request& r, OpenFile& open, int flags) {
     if (!begun) return begun.error();
     open.bypass.emplace(std::move(*begun));
   }
-  open.backing = r.fs.backing->open(open.id, open.file->fd());
+  Result<BackingTable::Use> use = r.fs.backing->open(open.id, open.file->fd());
+  if (!use) return use.error();
+  open.backing = std::move(*use);
   if (open.backing.backing_id() == 0) open.bypass.reset();
   return Status();
 }

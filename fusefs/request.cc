@@ -59,24 +59,26 @@ struct statx to_statx(const Attr& attr) noexcept {
   return stx;
 }
 
-ThreadState* thread_state(Daemon& fs) noexcept {
-  if (this_thread_state != nullptr) return this_thread_state;
+ThreadState& thread_state(Daemon& fs) noexcept {
+  if (this_thread_state != nullptr) return *this_thread_state;
   struct Known {
-    explicit Known(Daemon& fs) : state(fs.workers) {
-      state.lane = &fs.loop->join();
+    explicit Known(Daemon& daemon) : loop(*daemon.loop), state(daemon.workers) {
+      loop.join(lane);
+      state.lane = &lane;
       this_thread_state = &state;
       // libfuse ends its threads by waking them and by pthread_cancel(), which would unwind handlers.
       ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
     }
-    ~Known() { this_thread_state = nullptr; }
+    ~Known() {
+      this_thread_state = nullptr;
+      loop.leave(lane);
+    }
+    WorkerLoop& loop;
+    RequestLane lane;
     ThreadState state;
   };
-  try {
-    thread_local Known known(fs);
-    return &known.state;
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
+  thread_local Known known(fs);  // Takes no memory: nothing could be answered without it.
+  return known.state;
 }
 
 Cred Request::maker() const noexcept {

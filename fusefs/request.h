@@ -77,8 +77,8 @@ struct ThreadState {
 inline thread_local ThreadState* this_thread_state = nullptr;
 
 // Of the calling thread. At its first request a thread that libfuse has started, for a ring, becomes known,
-// until it ends. Null: no memory for that.
-ThreadState* thread_state(Daemon& fs) noexcept;
+// until it ends.
+ThreadState& thread_state(Daemon& fs) noexcept;
 
 // Spans one request.
 class AccountedRequest {
@@ -215,13 +215,9 @@ struct Op<Opcode, Handler> {
   // that they let through is the want of memory.
   static void call(fuse_req_t req, Args... args) noexcept {
     Daemon& fs = *static_cast<Daemon*>(fuse_req_userdata(req));
-    ThreadState* const thread = thread_state(fs);
-    if (thread == nullptr) {
-      fuse_reply_err(req, ENOMEM);
-      return;
-    }
-    const AccountedRequest accounted(thread->lane, Opcode);
-    Request request(req, fs, *thread);
+    ThreadState& thread = thread_state(fs);
+    const AccountedRequest accounted(thread.lane, Opcode);
+    Request request(req, fs, thread);
     try {
       Handler(request, args...);
     } catch (const std::bad_alloc&) {

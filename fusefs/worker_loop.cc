@@ -121,9 +121,15 @@ void WorkerLoop::serve(Lane& lane) {
   }
 }
 
-RequestLane& WorkerLoop::join() {
+void WorkerLoop::join(RequestLane& lane) {
   const std::lock_guard lock(joined_mutex_);
-  return joined_.emplace_back();
+  joined_.push_back(lane);
+}
+
+void WorkerLoop::leave(RequestLane& lane) {
+  const std::lock_guard lock(joined_mutex_);
+  joined_.erase(joined_.iterator_to(lane));
+  lane.add_to(retired_);
 }
 
 std::size_t WorkerLoop::joined() const {
@@ -173,6 +179,7 @@ RequestCounts WorkerLoop::requests() const {
   for (unsigned i = 0; i < threads_; ++i) lanes_[i].account.add_to(sum);
   const std::lock_guard lock(joined_mutex_);
   for (const RequestLane& lane : joined_) lane.add_to(sum);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += retired_[i];
   return sum;
 }
 

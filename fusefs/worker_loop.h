@@ -20,10 +20,10 @@
 
 #include <array>
 #include <atomic>
+#include <boost/intrusive/list.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -88,8 +88,10 @@ class alignas(kCacheLine) RequestLane {
   }
 
  private:
+  friend class WorkerLoop;
   std::atomic<bool> busy_{false};
   std::array<std::atomic<std::uint64_t>, kOpcodeSlots> requests_{};
+  boost::intrusive::list_member_hook<> hook_;  // Under WorkerLoop::joined_mutex_.
 };
 
 class WorkerLoop {
@@ -110,10 +112,11 @@ class WorkerLoop {
   // Readable from the moment on in which any thread has left its loop.
   int ended_fd() const noexcept { return ended_.get(); }
 
-  // For a thread that libfuse has started: where it accounts for its requests. Good until the loop is
-  // destroyed. std::bad_alloc.
-  RequestLane& join();
-  // Threads that have joined.
+  // For a thread that libfuse has started: its account is part of the loop's until it leaves, and what it
+  // has counted stays.
+  void join(RequestLane& lane);
+  void leave(RequestLane& lane);
+  // Threads that have joined and not left.
   std::size_t joined() const;
 
   // Asks every thread of its own to end and waits, at most `patience`, for all that are inside a request.
@@ -134,6 +137,10 @@ class WorkerLoop {
     std::thread thread;
   };
 
+  using Joined = boost::intrusive::list<
+      RequestLane, boost::intrusive::member_hook<RequestLane, boost::intrusive::list_member_hook<>,
+                                                 &RequestLane::hook_>>;
+
   Status start(Lane& lane);
   void run(Lane& lane);
   void serve(Lane& lane);
@@ -145,7 +152,8 @@ class WorkerLoop {
   const Around around_;
   const std::unique_ptr<Lane[]> lanes_;
   mutable std::mutex joined_mutex_;
-  std::list<RequestLane> joined_;  // Under joined_mutex_: the list; each lane is its thread's.
+  Joined joined_;            // Under joined_mutex_: the list; each lane is its thread's.
+  RequestCounts retired_{};  // Under joined_mutex_: the counts of those that left.
   UniqueFd ended_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
