@@ -95,14 +95,20 @@ under_load() {
   [ "$2" = lazy ] || stop_load
 }
 
+# in_use LOCKING WAY PASSTHROUGH
 in_use() {
-  start --locking="$1"
+  local got
+  start --locking="$1" --passthrough="$3"
   exec 7<"$mnt/dir/f1" 8>"$mnt/dir/written"
   echo before >&8
   cd "$mnt/dir" || fail "cannot enter the mount"
   end_by "$2"
   clean_end "$1, $2, in use" "$mnt"
-  ! cat <&7 >/dev/null 2>&1 || fail "$1, $2: a file of a daemon that has ended can be read"
+  # What the kernel reads by itself it goes on reading.
+  if got=$(cat <&7 2>/dev/null); then
+    [ "$3" != off ] || fail "$1, $2: a file of a daemon that has ended can be read"
+    expect "$1, $2: content without a daemon" "content 1" "$got"
+  fi
   ! ls . >/dev/null 2>&1 || fail "$1, $2: a directory of a daemon that has ended can be listed"
   cd /
   # What was written is there; closing may say that the daemon is not.
@@ -151,7 +157,9 @@ policies=${EVENFS_LOCKING:-lockless,sharded,rwlock,mutex}
 for locking in ${policies//,/ }; do
   for way in INT TERM HUP umount "${aborting[@]}"; do run_case idle $locking "$way"; done
   for way in INT TERM lazy "${aborting[@]}"; do run_case under_load $locking "$way"; done
-  for way in TERM "${aborting[@]}"; do run_case in_use $locking "$way"; done
+  for way in TERM "${aborting[@]}"; do
+    for passthrough in auto off; do run_case in_use $locking "$way" $passthrough; done
+  done
   run_case lazy_in_use $locking
   for way in TERM umount; do run_case as_daemon $locking "$way"; done
 done
