@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "fusefs/handlers.h"
 #include "fusefs/launcher.h"
 #include "fusefs/log.h"
 #include "fusefs/mount_point.h"
@@ -36,5 +37,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "evenfs: cannot start: %s\n", std::strerror(launcher.error().code()));
     return evenfs::kExitFailure;
   }
-  return evenfs::run_session(options, *launcher);
+  return evenfs::run_session(options, *launcher, evenfs::make_handlers());
 }

@@ -17,7 +17,6 @@
 
 #include "core/store/local_store.h"
 #include "fusefs/fuse_mount.h"
-#include "fusefs/handlers.h"
 #include "fusefs/log.h"
 #include "fusefs/option_values.h"
 #include "fusefs/request.h"
@@ -100,8 +99,8 @@ void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serv
   this_thread_state = nullptr;
 }
 
-int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache,
-          WorkerRegistry& registry, const EndSignals& signals) {
+int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& ops, Store& store,
+          Cache& cache, WorkerRegistry& registry, const EndSignals& signals) {
   BackingTable backing;  // Outlives the files that use it.
   OpenTable<OpenFile> files;
   OpenTable<OpenDirectory> directories;
@@ -116,16 +115,14 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
                 directories,
                 registry,
                 options.transport};
-  const fuse_lowlevel_ops ops = make_handlers();
-
   std::string error;
   std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
 
-  const Ticker ticker(cache, registry);
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
     serve_on_thread(registry, serve_requests);
   });
+  const Ticker ticker(cache, registry, loop);
   stats.set_loop(loop);
   daemon.session = mount->session();
   daemon.loop = &loop;
@@ -156,7 +153,7 @@ int serve(const Options& options, Launcher& launcher, Store& store, Cache& cache
 
 }  // namespace
 
-int run_session(const Options& asked, Launcher& launcher) {
+int run_session(const Options& asked, Launcher& launcher, const fuse_lowlevel_ops& ops) {
   Options options = asked;
   const EndSignals signals;
   raise_descriptor_limit();
@@ -180,7 +177,7 @@ int run_session(const Options& asked, Launcher& launcher) {
   if (!cache) {
     return fail(fmt::format("cannot make the cache: {}", std::strerror(cache.error().code())));
   }
-  return serve(options, launcher, **store, **cache, registry, signals);
+  return serve(options, launcher, ops, **store, **cache, registry, signals);
 }
 
 }  // namespace evenfs

@@ -162,6 +162,7 @@ std::string DaemonStats::json() const {
     out.object("options", [&] { write_options(out, options_); });
     out.object("requests", [&] { write_requests(out, *loop_); });
     out.member("requests_in_flight", loop_->in_flight());
+    out.member("threads", loop_->alive());
     // Threads of libfuse's that have answered a request, one for each processor's ring.
     out.member("ring_threads", loop_->joined());
     out.object("counters", [&] { write_counters(out, workers_); });

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/cache/cache.h"
+#include "fusefs/worker_loop.h"
 
 namespace evenfs {
 
@@ -48,13 +49,14 @@ class Periodic {
   std::thread thread_;     // Last: it uses the rest.
 };
 
-// Sets the cache's clock every tick, and has it keep house ten times a second.
+// Sets the cache's clock and watches the threads every tick, and has the cache keep house ten times a second.
 class Ticker {
  public:
-  Ticker(Cache& cache, WorkerRegistry& registry)
+  Ticker(Cache& cache, WorkerRegistry& registry, WorkerLoop& loop)
       : clock_(
             std::chrono::milliseconds(kTickMs),
-            [&cache, start = std::chrono::steady_clock::now()] {
+            [&cache, &loop, start = std::chrono::steady_clock::now()] {
+              loop.watch();
               cache.set_tick(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - start) /
                                                         std::chrono::milliseconds(kTickMs)));
             }),

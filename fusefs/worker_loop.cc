@@ -44,46 +44,94 @@ void let_wake_signal_in() {
 WorkerLoop::WorkerLoop(fuse_session* session, unsigned threads, Around around)
     : session_(session),
       threads_(threads),
+      lanes_max_(threads + kSubstitutesMax),
       around_(std::move(around)),
-      lanes_(std::make_unique<Lane[]>(threads)),
-      ended_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  for (unsigned i = 0; i < threads_; ++i) lanes_[i].done.store(true, std::memory_order_relaxed);
-}
+      lanes_(std::make_unique<Lane[]>(lanes_max_)),
+      ended_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 WorkerLoop::~WorkerLoop() { EVENFS_ASSERT(all_done()); }
 
 Status WorkerLoop::start() {
   if (!ended_) return Errno(EMFILE);
   install_wake_handler();
+  const std::lock_guard lock(pool_mutex_);
+  open_.store(true, std::memory_order_relaxed);  // First: a thread may leave at once.
   for (unsigned i = 0; i < threads_; ++i) {
-    Lane& lane = lanes_[i];
-    lane.done.store(false, std::memory_order_relaxed);  // Before the thread exists.
-    const Status started = start(lane);
-    if (!started) {
-      lane.done.store(true, std::memory_order_relaxed);
-      return started;
-    }
+    if (const Status started = start_thread(lanes_[i]); !started) return started;
   }
   return Status();
 }
 
-Status WorkerLoop::start(Lane& lane) {
+// REQUIRES: pool_mutex_, and nobody in the lane.
+Status WorkerLoop::start_thread(Lane& lane) {
+  if (lane.thread.joinable()) lane.thread.join();
+  lane.dismissed.store(false, std::memory_order_relaxed);
+  lane.done.store(false, std::memory_order_relaxed);  // Before the thread exists.
+  Status started;
   try {
     lane.thread = std::thread([this, &lane] { run(lane); });
   } catch (const std::system_error& error) {
-    return Errno(error.code().value());
+    started = Errno(error.code().value());
   } catch (const std::bad_alloc&) {
-    return Errno(ENOMEM);
+    started = Errno(ENOMEM);
   }
-  return Status();
+  if (!started) lane.done.store(true, std::memory_order_relaxed);
+  return started;
+}
+
+void WorkerLoop::watch() {
+  const std::lock_guard lock(pool_mutex_);
+  if (!open_.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) return;
+  unsigned able = 0;
+  for (unsigned i = 0; i < lanes_max_; ++i) {
+    Lane& lane = lanes_[i];
+    if (lane.done.load(std::memory_order_relaxed)) continue;
+    const std::uint64_t turn = lane.account.turn();
+    const bool held_up = (turn & 1) != 0 && turn == std::exchange(lane.turn_seen, turn);
+    if (!held_up) ++able;
+  }
+  if (able < threads_) call_in(threads_ - able);
+  unneeded_ = able > threads_ ? unneeded_ + 1 : 0;
+  if (unneeded_ > kLinger) send_one_away();
+}
+
+// Fails for want of threads or memory: then he is called again next time.
+void WorkerLoop::call_in(unsigned count) {
+  for (unsigned i = threads_; i < lanes_max_ && count != 0; ++i) {
+    // Acquire: pairs with the release in run(). (start_thread joins, too.)
+    if (!lanes_[i].done.load(std::memory_order_acquire)) continue;
+    if (!start_thread(lanes_[i])) return;
+    --count;
+  }
+}
+
+// One at a time, and again if the signal came too early.
+void WorkerLoop::send_one_away() {
+  for (unsigned i = lanes_max_; i-- > threads_;) {
+    Lane& lane = lanes_[i];
+    if (lane.done.load(std::memory_order_relaxed) || lane.account.busy()) continue;
+    lane.dismissed.store(true, std::memory_order_relaxed);
+    ::pthread_kill(lane.thread.native_handle(), kWakeSignal);
+    return;
+  }
+}
+
+unsigned WorkerLoop::alive() const noexcept {
+  unsigned sum = 0;
+  for (unsigned i = 0; i < lanes_max_; ++i) {
+    if (!lanes_[i].done.load(std::memory_order_relaxed)) ++sum;
+  }
+  return sum;
 }
 
 void WorkerLoop::run(Lane& lane) {
   let_wake_signal_in();
   around_([&] { serve(lane); });
   // Release: pairs with the acquire in all_done(), so that who saw it also sees failed_.
+  const bool dismissed = lane.dismissed.load(std::memory_order_relaxed);
+  if (!dismissed) open_.store(false, std::memory_order_relaxed);
   lane.done.store(true, std::memory_order_release);
-  ::eventfd_write(ended_.get(), 1);
+  if (!dismissed) ::eventfd_write(ended_.get(), 1);
 }
 
 // Reads by itself: fuse_session_receive_buf() writes a message to stderr when somebody aborts the
@@ -97,7 +145,8 @@ void WorkerLoop::serve(Lane& lane) {
   }
   const int device = fuse_session_fd(session_);
   // libfuse sets its mark when it cannot agree with the kernel on anything.
-  while (!stopping_.load(std::memory_order_relaxed) && fuse_session_exited(session_) == 0) {
+  while (!stopping_.load(std::memory_order_relaxed) && fuse_session_exited(session_) == 0 &&
+         !lane.dismissed.load(std::memory_order_relaxed)) {
     const ssize_t got = ::read(device, memory.get(), kRequestBytesMax);
     if (got < 0) {
       const int error = errno;
@@ -143,7 +192,7 @@ bool WorkerLoop::joined_are_idle() const {
 }
 
 bool WorkerLoop::all_done() const noexcept {
-  for (unsigned i = 0; i < threads_; ++i) {
+  for (unsigned i = 0; i < lanes_max_; ++i) {
     // Acquire: pairs with the release in run().
     if (!lanes_[i].done.load(std::memory_order_acquire)) return false;
   }
@@ -152,6 +201,7 @@ bool WorkerLoop::all_done() const noexcept {
 
 bool WorkerLoop::stop(std::chrono::milliseconds patience) {
   using Clock = std::chrono::steady_clock;
+  const std::lock_guard lock(pool_mutex_);
   stopping_.store(true, std::memory_order_relaxed);
   fuse_session_exit(session_);  // For the threads that have joined, after what they are at.
   const Clock::time_point give_up = Clock::now() + patience;
@@ -160,7 +210,7 @@ bool WorkerLoop::stop(std::chrono::milliseconds patience) {
   // fail with EINTR, and the caller would see that.
   while (!all_done() || !joined_are_idle()) {
     if (Clock::now() > give_up) return false;
-    for (unsigned i = 0; i < threads_; ++i) {
+    for (unsigned i = 0; i < lanes_max_; ++i) {
       Lane& lane = lanes_[i];
       if (!lane.done.load(std::memory_order_relaxed) && !lane.account.busy()) {
         ::pthread_kill(lane.thread.native_handle(), kWakeSignal);
@@ -168,7 +218,7 @@ bool WorkerLoop::stop(std::chrono::milliseconds patience) {
     }
     ::poll(nullptr, 0, kWakeIntervalMs);
   }
-  for (unsigned i = 0; i < threads_; ++i) {
+  for (unsigned i = 0; i < lanes_max_; ++i) {
     if (lanes_[i].thread.joinable()) lanes_[i].thread.join();
   }
   return true;
@@ -176,7 +226,7 @@ bool WorkerLoop::stop(std::chrono::milliseconds patience) {
 
 RequestCounts WorkerLoop::requests() const {
   RequestCounts sum{};
-  for (unsigned i = 0; i < threads_; ++i) lanes_[i].account.add_to(sum);
+  for (unsigned i = 0; i < lanes_max_; ++i) lanes_[i].account.add_to(sum);
   const std::lock_guard lock(joined_mutex_);
   for (const RequestLane& lane : joined_) lane.add_to(sum);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += retired_[i];
@@ -185,7 +235,7 @@ RequestCounts WorkerLoop::requests() const {
 
 std::size_t WorkerLoop::in_flight() const {
   std::size_t sum = 0;
-  for (unsigned i = 0; i < threads_; ++i) sum += lanes_[i].account.busy() ? 1 : 0;
+  for (unsigned i = 0; i < lanes_max_; ++i) sum += lanes_[i].account.busy() ? 1 : 0;
   const std::lock_guard lock(joined_mutex_);
   return sum + static_cast<std::size_t>(std::ranges::count_if(joined_, &RequestLane::busy));
 }

@@ -12,6 +12,11 @@
 // again until each has reported its end.
 // That costs a request nothing, where polling for a second descriptor would cost a system call.
 //
+// A thread that waits for the source takes no other request. So that hits need not wait with it, watch()
+// starts substitutes while threads are held up: the number that can take a request stays what it was asked
+// to be. (Always having many costs more than it brings: the kernel wakes them in turn, and each finds its
+// memory cold.)
+//
 // Over io_uring (transport.h) requests come to threads of libfuse's, one for each processor, and only
 // FORGET and what comes before the rings are ready is read here.
 #pragma once
@@ -76,11 +81,13 @@ class alignas(kCacheLine) RequestLane {
     // Nobody concludes anything from the value.
     std::atomic<std::uint64_t>& cell = requests_[opcode];
     cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    busy_.store(true, std::memory_order_relaxed);
+    step();
   }
-  void end() noexcept { busy_.store(false, std::memory_order_relaxed); }
+  void end() noexcept { step(); }
 
-  bool busy() const noexcept { return busy_.load(std::memory_order_relaxed); }
+  // Odd while it is inside a request, and another number in each.
+  std::uint64_t turn() const noexcept { return turn_.load(std::memory_order_relaxed); }
+  bool busy() const noexcept { return (turn() & 1) != 0; }
   void add_to(RequestCounts& sum) const noexcept {
     for (std::size_t i = 0; i < sum.size(); ++i) {
       sum[i] += requests_[i].load(std::memory_order_relaxed);
@@ -89,7 +96,9 @@ class alignas(kCacheLine) RequestLane {
 
  private:
   friend class WorkerLoop;
-  std::atomic<bool> busy_{false};
+  void step() noexcept { turn_.store(turn() + 1, std::memory_order_relaxed); }
+
+  std::atomic<std::uint64_t> turn_{0};
   std::array<std::atomic<std::uint64_t>, kOpcodeSlots> requests_{};
   boost::intrusive::list_member_hook<> hook_;  // Under WorkerLoop::joined_mutex_.
 };
@@ -119,6 +128,13 @@ class WorkerLoop {
   // Threads that have joined and not left.
   std::size_t joined() const;
 
+  // To be called again and again, kTickMs apart, by one thread: whoever is at the request that he was at at
+  // the call before is held up, and somebody else is to stand in for him. Does nothing before start() and
+  // when the first of the others has left.
+  void watch();
+  // Threads of its own. Any thread, any time.
+  unsigned alive() const noexcept;
+
   // Asks every thread of its own to end and waits, at most `patience`, for all that are inside a request.
   // False if some are still there: they cannot be ended, and nothing they use may be freed.
   bool stop(std::chrono::milliseconds patience);
@@ -133,15 +149,22 @@ class WorkerLoop {
  private:
   struct alignas(kCacheLine) Lane {
     RequestLane account;
-    std::atomic<bool> done{false};
-    std::thread thread;
+    std::atomic<bool> done{true};
+    std::atomic<bool> dismissed{false};  // A substitute who is not needed any more.
+    std::thread thread;                  // Under pool_mutex_, as the next.
+    std::uint64_t turn_seen = 0;         // By watch().
   };
+  static constexpr unsigned kSubstitutesMax = 128;
+  // How many calls of watch() a substitute stays when he is not needed: two seconds.
+  static constexpr unsigned kLinger = 200;
 
   using Joined = boost::intrusive::list<
       RequestLane, boost::intrusive::member_hook<RequestLane, boost::intrusive::list_member_hook<>,
                                                  &RequestLane::hook_>>;
 
-  Status start(Lane& lane);
+  Status start_thread(Lane& lane);
+  void call_in(unsigned count);
+  void send_one_away();
   void run(Lane& lane);
   void serve(Lane& lane);
   bool all_done() const noexcept;
@@ -149,12 +172,16 @@ class WorkerLoop {
 
   fuse_session* const session_;
   const unsigned threads_;
+  const unsigned lanes_max_;
   const Around around_;
   const std::unique_ptr<Lane[]> lanes_;
+  std::mutex pool_mutex_;  // Who starts threads or joins them.
+  unsigned unneeded_ = 0;  // Calls of watch() with more threads than needed. Under pool_mutex_.
   mutable std::mutex joined_mutex_;
   Joined joined_;            // Under joined_mutex_: the list; each lane is its thread's.
   RequestCounts retired_{};  // Under joined_mutex_: the counts of those that left.
   UniqueFd ended_;
+  std::atomic<bool> open_{false};  // From start() to the first thread that leaves by itself.
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
 };

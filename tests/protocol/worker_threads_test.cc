@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The daemon's own threads at the socket: many requests at once, whose answers come in any order, and the
 // ways in which the kernel's end goes away.
+#include <latch>
+#include <thread>
+
 #include "tests/support/protocol_fixture.h"
 
 namespace evenfs::test {
@@ -73,6 +76,71 @@ TEST_P(WorkerThreads, EveryRequestIsAnsweredOnceAndCountsBalance) {
   EXPECT_EQ(kernel_.count(Counter::kForgetExcess), 0U);
   EXPECT_EQ(kernel_.stats().kernel_lookups, 1U);
   EXPECT_EQ(kernel_.loop().requests()[FUSE_BATCH_FORGET], std::uint64_t{kRounds});
+}
+
+// One thread, and a source that does not answer until it is told to.
+class HeldUp : public ::testing::Test {
+ protected:
+  static FakeKernel::Settings settings() {
+    FakeKernel::Settings settings = FakeKernel::small();
+    settings.threads = 1;
+    return settings;
+  }
+  MemoryStore::Options slow() {
+    MemoryStore::Options options;
+    options.before = [this](std::string_view operation) {
+      if (operation == "statfs") {
+        reached_.count_down();
+        released_.wait();
+      }
+      return Status();
+    };
+    return options;
+  }
+  // Until the loop has so many threads.
+  bool watch_until(unsigned threads) {
+    for (int i = 0; i < 10'000'000 && kernel_.loop().alive() != threads; ++i) {
+      kernel_.loop().watch();
+      std::this_thread::yield();
+    }
+    return kernel_.loop().alive() == threads;
+  }
+
+  std::latch reached_{1};
+  std::latch released_{1};
+  MemoryStore store_{slow()};
+  FakeKernel kernel_{store_, settings()};
+};
+
+TEST_F(HeldUp, SomebodyElseAnswersMeanwhile) {
+  kernel_.negotiate();
+  const Answer made = kernel_.ask(request::mkdir(kRootNumber, "d"));
+  const std::uint64_t dir = made.get<fuse_entry_out>().nodeid;
+  kernel_.loop().watch();  // Before there are threads.
+  EXPECT_EQ(kernel_.loop().alive(), 0U);
+  kernel_.start();
+  const std::uint64_t slow = kernel_.send(request::statfs(kRootNumber));
+  reached_.wait();
+  const std::uint64_t hit = kernel_.send(request::getattr(dir));
+  EXPECT_TRUE(watch_until(2));
+  auto got = kernel_.receive();
+  ASSERT_TRUE(got.has_value());
+  EXPECT_EQ(got->first, hit);
+  released_.count_down();
+  got = kernel_.receive();
+  ASSERT_TRUE(got.has_value());
+  EXPECT_EQ(got->first, slow);
+  // Who is not needed goes, without ending the session.
+  EXPECT_TRUE(watch_until(1));
+  kernel_.send(request::getattr(dir));
+  EXPECT_TRUE(kernel_.receive().has_value());
+  EXPECT_FALSE(kernel_.loop().failed());
+  kernel_.hang_up();
+  ASSERT_TRUE(kernel_.wait_for_end());
+  kernel_.loop().watch();
+  ASSERT_TRUE(kernel_.stop());
+  kernel_.loop().watch();
+  EXPECT_EQ(kernel_.loop().alive(), 0U);
 }
 
 TEST_P(WorkerThreads, AMessageShorterThanItsHeaderEndsTheDaemonAsAnError) {

@@ -88,7 +88,7 @@ class FakeKernel {
   // everything that was sent has been read by then, and answered once stop() returns.
   bool wait_for_end() const;
   bool stop() { return loop_->stop(std::chrono::seconds(30)); }
-  const WorkerLoop& loop() const { return *loop_; }
+  WorkerLoop& loop() { return *loop_; }
 
   // Messages that the daemon sent of its own accord: their codes.
   const std::vector<int>& notifications() const { return notifications_; }
