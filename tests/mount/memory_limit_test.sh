@@ -76,7 +76,7 @@ held=$(stat_of "$mnt" cache kernel_inodes)
 inodes=$(stat_of "$mnt" cache inodes)
 evicted=$(stat_of "$mnt" counters dentry.evicted)
 say "limit $limit: $used bytes used, $evicted evicted, $inodes inodes, the kernel holds $held"
-if [ "$used" -gt "$limit_bytes" ] && [ $((inodes - held)) -gt $((inodes / 20 + 64)) ]; then
+if [ "$used" -gt $((limit_bytes + limit_bytes / 64)) ] && [ $((inodes - held)) -gt $((inodes / 20 + 64)) ]; then
   fail "over the limit with inodes that nobody holds"
 fi
 # The root is an inode that the kernel holds without a count.

@@ -101,11 +101,13 @@ class Lister:
 
 def options_of(draw, locking, behind):
     memory = draw.choice(("--memory=1M", "--memory=4M"))
+    # Whatever the kernel has: rings only where they are turned on.
+    ways = (f"--transport={draw.choice(('auto', 'fd'))}", f"--passthrough={draw.choice(('auto', 'off'))}")
     if behind:
-        return (*NEVER, f"--locking={locking}", memory)
+        return (*NEVER, f"--locking={locking}", memory, *ways)
     timeouts = draw.choice(((), ("--cache-ttl=inf",), ("--cache-ttl=20ms",), NEVER,
                             ("--entry-timeout=0", "--attr-timeout=0", "--negative-timeout=0")))
-    return (*timeouts, f"--locking={locking}", memory)
+    return (*timeouts, f"--locking={locking}", memory, *ways)
 
 
 def crew(oracle, mount, behind, seed):
