@@ -19,6 +19,7 @@ StoreCaps caps_of(const MemoryStore::Options& options) {
   StoreCaps caps;
   caps.name = "memory";
   caps.has_acls = options.has_acls;
+  caps.atime_rule = options.atime_rule;
   caps.has_handles = true;
   caps.switches_cred = true;
   return caps;

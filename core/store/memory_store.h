@@ -34,8 +34,9 @@ class MemoryStore final : public Store {
     std::uint32_t root_mode = 0755;
     std::uint32_t root_uid = 0;
     std::uint32_t root_gid = 0;
-    bool has_acls = false;  // What caps() says; there are no lists.
-    bool durable = false;   // Identity::generation is durable, for all but the root.
+    bool has_acls = false;                     // What caps() says; there are no lists.
+    AtimeRule atime_rule = AtimeRule::kNever;  // What caps() says; reading moves nothing.
+    bool durable = false;  // Identity::generation is durable, for all but the root.
     // Called at the start of each operation with its name ("lookup", "rename", "write", ...),
     // with no lock held: a test may count, wait or change the tree here. An error that it
     // returns is the operation's answer.

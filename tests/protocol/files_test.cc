@@ -147,6 +147,23 @@ TEST_F(Files, WhatDoesNotFitIntoAListingIsNotCounted) {
   EXPECT_EQ(lookups(), 2U);
 }
 
+// The source's own O_APPEND would put there what has a place: pages that are written back.
+TEST_F(Files, AWriteGoesWhereItSaysAlsoByAFileThatWasOpenedToAppend) {
+  const auto [file, fh] = create(kRootNumber, "f");
+  EXPECT_EQ(error_of(request::write(file, fh, 0, "bytes")), 0);
+  const std::uint64_t appending = handle(request::open(file, O_RDWR | O_APPEND));
+  EXPECT_EQ(error_of(request::write_back(file, appending, 0, "B")), 0);
+  EXPECT_EQ(error_of(request::write(file, appending, 5, "+")), 0);
+  EXPECT_EQ(ask(request::read(file, fh, 0, 100)).text(), "Bytes+");
+}
+
+TEST_F(Files, ACreateThatMustBeNewOpensNothingThatIsThere) {
+  const std::uint64_t file = mknod(kRootNumber, "f");
+  EXPECT_EQ(error_of(request::create(kRootNumber, "f", O_RDWR | O_EXCL)), EEXIST);
+  EXPECT_EQ(create(kRootNumber, "f").node, file);
+  EXPECT_EQ(kernel_.open_files(), 1U);
+}
+
 // A read or a listing of 4 GiB is no kernel's, and must not cost 4 GiB.
 TEST_F(Files, AReadOrListingThatAsksForMoreThanWasAgreedGetsWhatWasAgreed) {
   const auto [file, fh] = create(kRootNumber, "f");
@@ -156,6 +173,9 @@ TEST_F(Files, AReadOrListingThatAsksForMoreThanWasAgreedGetsWhatWasAgreed) {
   const std::uint64_t dir = handle(request::opendir(kRootNumber));
   EXPECT_EQ(parse_listing(ask(request::readdir(kRootNumber, dir, 0, ~0U)), false).size(), 3U);
   EXPECT_EQ(parse_listing(ask(request::readdirplus(kRootNumber, dir, 0, ~0U)), true).size(), 3U);
+  EXPECT_EQ(error_of(request::getxattr(file, "user.none", ~0U)), ENODATA);
+  EXPECT_EQ(error_of(request::listxattr(file, ~0U)), 0);
+  EXPECT_EQ(kernel_.buffer_bytes(), kAnswerBytesMax);
 }
 
 TEST_F(Files, LocksPollBmapInterruptAndWhatNobodyKnowsAreNotImplemented) {

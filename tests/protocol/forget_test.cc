@@ -76,6 +76,20 @@ TEST_F(Forget, ABatchTakesEachOfItsEntriesAndRefusesThoseThatAreTooMuch) {
   expect_nothing_left();
 }
 
+TEST_F(Forget, ABatchTakesOfEachAsMuchAsItSays) {
+  const std::uint64_t a = mknod(kRootNumber, "a");
+  const std::uint64_t b = mknod(kRootNumber, "b");
+  for (int i = 0; i < 4; ++i) {
+    lookup(kRootNumber, "a");
+    lookup(kRootNumber, "b");
+  }
+  ask(request::batch_forget({{a, 5}, {b, 3}}));
+  EXPECT_EQ(lookups(), 2U);
+  ask(request::batch_forget({{a, 1}, {b, 3}, {b, 2}}));  // Too much, too much, and the rest.
+  EXPECT_EQ(excess(), 2U);
+  expect_nothing_left();
+}
+
 // libfuse does not compare the count with the length; the zeros behind the message are entries of nobody.
 TEST_F(Forget, ABatchThatClaimsMoreEntriesThanItHasTakesThoseItHas) {
   const std::uint64_t file = mknod(kRootNumber, "f");

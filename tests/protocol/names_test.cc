@@ -31,6 +31,42 @@ TEST_F(Names, AMissingNameIsAnEntryWithoutANumberThatTheKernelMayKeep) {
   EXPECT_EQ(lookups(), 0U);
 }
 
+class Timeouts : public ProtocolTest {
+ protected:
+  explicit Timeouts(double negative_s = 7) : ProtocolTest({}, settings(negative_s)) {}
+
+ private:
+  static FakeKernel::Settings settings(double negative_s) {
+    FakeKernel::Settings settings = FakeKernel::small();
+    settings.entry_timeout_s = 3;
+    settings.attr_timeout_s = 5;
+    settings.negative_timeout_s = negative_s;
+    return settings;
+  }
+};
+
+class WithoutNegativeTimeout : public Timeouts {
+ protected:
+  WithoutNegativeTimeout() : Timeouts(0) {}
+};
+
+TEST_F(Timeouts, EachAnswerHasItsOwn) {
+  const std::uint64_t file = mknod(kRootNumber, "f");
+  const auto found = ask(request::lookup(kRootNumber, "f")).get<fuse_entry_out>();
+  EXPECT_EQ(found.entry_valid, 3U);
+  EXPECT_EQ(found.attr_valid, 5U);
+  const auto none = ask(request::lookup(kRootNumber, "none")).get<fuse_entry_out>();
+  EXPECT_EQ(none.nodeid, 0U);
+  EXPECT_EQ(none.entry_valid, 7U);
+  EXPECT_EQ(ask(request::getattr(file)).get<fuse_attr_out>().attr_valid, 5U);
+  EXPECT_EQ(ask(request::chmod(file, 0600)).get<fuse_attr_out>().attr_valid, 5U);
+  EXPECT_EQ(ask(request::statx(file)).get<StatxOut>().attr_valid, 5U);
+}
+
+TEST_F(WithoutNegativeTimeout, AMissingNameIsAnErrorThatTheKernelDoesNotKeep) {
+  EXPECT_EQ(error_of(request::lookup(kRootNumber, "none")), ENOENT);
+}
+
 TEST_F(Names, DotAndDotDotOfADirectoryAreCountedLikeNames) {
   const std::uint64_t outer = mkdir(kRootNumber, "outer");
   const std::uint64_t inner = mkdir(outer, "inner");
@@ -39,7 +75,8 @@ TEST_F(Names, DotAndDotDotOfADirectoryAreCountedLikeNames) {
   EXPECT_EQ(lookups(), 4U);
   EXPECT_EQ(lookup(kRootNumber, ".."), kRootNumber);
   EXPECT_EQ(lookup(kRootNumber, "."), kRootNumber);
-  forget(kRootNumber, 2);
+  EXPECT_EQ(ask(request::lookup(kRootNumber, ".")).get<fuse_entry_out>().generation, 0U);
+  forget(kRootNumber, 3);
   forget(outer, 2);
   forget(inner, 2);
   EXPECT_EQ(excess(), 0U);

@@ -70,6 +70,7 @@ class Numbers : public ProtocolTest {
             setxattr(node, "user.a", "v"),
             setxattr(node, "system.posix_acl_access", "v"),
             getxattr(node, "user.a", 10),
+            getxattr(node, "evenfs.stats", 65536),
             listxattr(node, 10),
             removexattr(node, "user.a"),
             removexattr(node, "security.capability")};
@@ -147,6 +148,13 @@ TEST_F(DurableNumbersOfAStore, OneThatWasForgottenLeadsToItsObjectByDotAlone) {
   EXPECT_EQ(attr(file).nlink, 1U);
   forget(file);
   expect_nothing_left();
+}
+
+// With it a file handle names the object as long as that lives, whichever inode is the cache's for it.
+TEST_F(DurableNumbersOfAStore, TheGenerationThatComesWithOneIsTheSources) {
+  const auto out = ask(request::mknod(kRootNumber, "f", S_IFREG)).get<fuse_entry_out>();
+  EXPECT_TRUE(Identity::is_durable(out.nodeid));
+  EXPECT_EQ(out.generation, store_.caps().source_tag);
 }
 
 // RENAME_WHITEOUT that fails tells the kernel to ask for the directories' attributes again: by the numbers

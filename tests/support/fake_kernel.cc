@@ -102,8 +102,8 @@ FakeKernel::FakeKernel(Store& store, const Settings& settings) {
   options_.mountpoint = "nowhere";
   options_.threads = settings.threads;
   stats_.emplace(options_, *cache_, store, registry_, files_, directories_);
-  behind_.emplace(Behind{{*cache_, store, 1.0, 1.0, settings.negative_timeout_s, *stats_, files_,
-                          directories_, registry_},
+  behind_.emplace(Behind{{*cache_, store, settings.entry_timeout_s, settings.attr_timeout_s,
+                          settings.negative_timeout_s, *stats_, files_, directories_, registry_},
                          this});
   ops_ = make_handlers();
   make_session();
@@ -176,6 +176,7 @@ int FakeKernel::take_answer(std::span<const std::byte> bytes) {
   EVENFS_CHECK(!std::exchange(answered_, true));
   if (refusal_ != 0) return std::exchange(refusal_, 0);
   answer_ = std::move(answer);
+  if (when_answered_) when_answered_(answer_);
   return 0;
 }
 

@@ -24,6 +24,7 @@
 #include <fuse_lowlevel.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,8 @@ class FakeKernel {
   struct Settings {
     Locking locking = Locking::kLockless;
     CacheOptions cache;
+    double entry_timeout_s = 1;
+    double attr_timeout_s = 1;
     double negative_timeout_s = 1;
     unsigned threads = 0;  // For start().
   };
@@ -67,6 +70,9 @@ class FakeKernel {
   Answer ask(Message message);
   // The answer to the next request cannot be delivered, as when its caller was interrupted.
   void refuse_next_answer(int error = ENOENT) { refusal_ = error; }
+  // Called with each answer from now on, in the moment in which the kernel has it: the handler has not gone on
+  // yet. It may use the cache, not ask.
+  void when_answered(std::function<void(const Answer&)> hook) { when_answered_ = std::move(hook); }
 
   // Has an allocation of the next request's handler fail (allocation.h). What this kernel allocates itself,
   // to take an answer, is not counted.
@@ -97,6 +103,8 @@ class FakeKernel {
   Worker& me() { return state_->worker; }
   fuse_session* session() { return session_; }
   CacheStats stats() const { return cache_->stats(); }
+  // What the asking thread has of memory for answers.
+  std::size_t buffer_bytes() const { return state_->buffer_size; }
   std::uint64_t open_files() const { return files_.size(); }
   std::uint64_t open_directories() const { return directories_.size(); }
   std::uint64_t count(Counter counter) const {
@@ -138,6 +146,7 @@ class FakeKernel {
   std::uint64_t allocations_ = 0;
   std::uint64_t awaited_ = 0;
   Answer answer_;
+  std::function<void(const Answer&)> when_answered_;
   std::vector<int> notifications_;
 };
 

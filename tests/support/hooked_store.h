@@ -99,6 +99,9 @@ class HookedStore final : public Store {
   bool counts_holds = false;
   std::atomic<int> holds{0};
 
+  // What opendir() returns instead of the directory behind.
+  std::function<std::unique_ptr<Directory>(std::unique_ptr<Directory>)> wrap_directory;
+
   std::uint64_t releases() const { return releases_.load(std::memory_order_relaxed); }
 
   const StoreCaps& caps() const noexcept override { return caps_; }
@@ -173,7 +176,11 @@ class HookedStore final : public Store {
     return around("tmpfile", [&] { return behind_.tmpfile(dir, mode, flags, cred); });
   }
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override {
-    return around("opendir", [&] { return behind_.opendir(node); });
+    return around("opendir", [&]() -> Result<std::unique_ptr<Directory>> {
+      Result<std::unique_ptr<Directory>> open = behind_.opendir(node);
+      if (open && wrap_directory) return wrap_directory(std::move(*open));
+      return open;
+    });
   }
   Result<std::unique_ptr<File>> hold(const Node& node) override {
     return around("hold", [&]() -> Result<std::unique_ptr<File>> {

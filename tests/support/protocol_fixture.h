@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/store/memory_store.h"
@@ -96,6 +98,32 @@ class ProtocolTest : public ::testing::Test {
 
   MemoryStore store_;
   FakeKernel kernel_;
+};
+
+// The same, and a test may step in before each operation of the store: see MemoryStore::Options::before.
+class HookedProtocolTest : public ProtocolTest {
+ protected:
+  using Before = std::function<Status(std::string_view operation)>;
+
+  explicit HookedProtocolTest(MemoryStore::Options behind = {})
+      : HookedProtocolTest(std::make_shared<Before>(), std::move(behind)) {}
+
+  void before_each(Before hook) { *before_ = std::move(hook); }
+  void no_hook() { *before_ = nullptr; }
+
+ private:
+  HookedProtocolTest(const std::shared_ptr<Before>& before, MemoryStore::Options behind)
+      : ProtocolTest(with_hook(std::move(behind), before)), before_(before) {}
+
+  static MemoryStore::Options with_hook(MemoryStore::Options options,
+                                        const std::shared_ptr<Before>& before) {
+    options.before = [before](std::string_view operation) {
+      return *before ? (*before)(operation) : Status();
+    };
+    return options;
+  }
+
+  const std::shared_ptr<Before> before_;
 };
 
 }  // namespace evenfs::test

@@ -140,6 +140,16 @@ inline Message write(std::uint64_t node, std::uint64_t fh, std::uint64_t offset,
   in.size = static_cast<std::uint32_t>(bytes.size());
   return Message(FUSE_WRITE, node).add(in).text(bytes);
 }
+// Pages of a mapping, which the kernel writes back whenever it likes.
+inline Message write_back(std::uint64_t node, std::uint64_t fh, std::uint64_t offset,
+                          std::string_view bytes) {
+  fuse_write_in in{};
+  in.fh = fh;
+  in.offset = offset;
+  in.size = static_cast<std::uint32_t>(bytes.size());
+  in.write_flags = FUSE_WRITE_CACHE;
+  return Message(FUSE_WRITE, node).add(in).text(bytes);
+}
 inline Message flush(std::uint64_t node, std::uint64_t fh) {
   return Message(FUSE_FLUSH, node).add(fuse_flush_in{fh, 0, 0, 0});
 }
