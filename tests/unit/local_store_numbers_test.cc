@@ -103,6 +103,41 @@ TEST_F(LocalStoreNumbers, TheRootHasNoneAndForgedOnesAreStale) {
   }
 }
 
+// ext4 opens a handle whose generation is 0 whatever that of the object is.
+TEST_F(LocalStoreNumbers, AHandleThatOpensSomethingElseIsStale) {
+  Opened source(dir_ / "d");
+  EXPECT_EQ(source.find_error(source.number("f") >> 32 << 32), ESTALE);
+  // To another store over the same file system the same number may mean its root, which has none.
+  std::ofstream(dir_ / "d/e/f") << "below";
+  Opened inner(dir_ / "d/e");
+  EXPECT_EQ(inner.find_error(inner.number("f")), 0);
+  EXPECT_EQ(inner.find_error(source.number("e")), ESTALE);
+}
+
+// On btrfs handles are too long for a node, which holds memory instead.
+TEST_F(LocalStoreNumbers, ANumberThatLeadsNowhereLeavesNothingOfWhatItLedTo) {
+  std::string missing;
+  const std::string refused = in_private_mounts([&] {
+    const std::string at = dir_ / "d", image = dir_ / "image";
+    const std::string make = "(truncate -s 128M " + image +
+                             " && PATH=$PATH:/sbin:/usr/sbin mkfs.btrfs -q " + image +
+                             " && mount -o loop " + image + " " + at + ") >/dev/null 2>&1";
+    if (std::system(make.c_str()) != 0) {
+      missing = "no btrfs can be made and mounted here";
+      return;
+    }
+    std::ofstream(at + "/f") << "content";
+    Opened source(at);
+    const std::uint64_t number = source.number("f");
+    ASSERT_TRUE(Identity::is_durable(number));
+    const std::uint64_t bytes = source.store->stats().node_bytes;
+    EXPECT_EQ(source.find_error(number >> 32 << 32), ESTALE);
+    EXPECT_EQ(source.find_error(number), 0);
+    EXPECT_EQ(source.store->stats().node_bytes, bytes);
+  });
+  if (!(refused + missing).empty()) GTEST_SKIP() << refused << missing;
+}
+
 TEST_F(LocalStoreNumbers, WithoutHandlesThereAreNone) {
   Opened with(dir_ / "d");
   Opened without(dir_ / "d", false);

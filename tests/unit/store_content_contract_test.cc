@@ -158,6 +158,22 @@ TYPED_TEST(StoreContract, AListingContinuesBehindAnyCookie) {
   }
 }
 
+TYPED_TEST(StoreContract, AListingThatBeginsAgainShowsWhatIsThereNow) {
+  const Held dir = this->user_.mkdir(this->user_.root, "d");
+  const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node()).value();
+  std::size_t names = 0;
+  const auto take = [&](const DirEntry&) { return ++names, true; };
+  // One that found no room for its first name begins again, too.
+  EXPECT_TRUE(opened->read(0, [](const DirEntry&) { return false; }).ok());
+  this->user_.file(dir, "a");
+  EXPECT_TRUE(opened->read(0, take).ok());
+  EXPECT_EQ(names, 3U);
+  this->user_.file(dir, "b");
+  names = 0;
+  EXPECT_TRUE(opened->read(0, take).ok());
+  EXPECT_EQ(names, 4U);
+}
+
 TYPED_TEST(StoreContract, AListingTellsNumbersAndTypes) {
   auto& user = this->user_;
   const Held dir = user.mkdir(user.root, "d");
