@@ -120,11 +120,11 @@ std::span<std::byte> Request::room(std::size_t size) {
 fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
   fuse_entry_param param{};
   param.ino = fs.cache.number_of(entry.id);
-  // Part of a file handle, and compared by the kernel, which wants 0 for the root. A durable number says
-  // which object of a source is meant, and not of which source.
+  // Part of a file handle, and compared by the kernel, which wants 0 for the root, as it is. A durable number
+  // says which object of a source is meant, and not of which source.
   if (Identity::is_durable(param.ino)) {
     param.generation = fs.store.caps().source_tag;
-  } else if (!entry.id.is_root()) {
+  } else {
     param.generation = entry.id.generation();
   }
   param.attr = to_stat(entry.attr);
