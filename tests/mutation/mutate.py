@@ -7,7 +7,8 @@
     mutate.py --check    only looks that each edit fits the source as it is
     mutate.py --table    prints the last results as a table for docs/
 
-Works on a copy of the tree in build/mutation. Each takes 10 to 70 seconds on two processors.
+Works on a copy of the tree in build/mutation. Each takes 10 to 70 seconds on two processors. Some need a test
+that mounts: root and /dev/fuse.
 """
 
 import argparse
@@ -20,8 +21,10 @@ import sys
 import time
 from pathlib import Path
 
-from mutations import MUTATIONS
+from mutations import MUTATIONS as OF_THE_CACHE
+from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
 
+MUTATIONS = OF_THE_CACHE + OF_THE_DAEMON
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -31,8 +34,17 @@ PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", 
          "tools")
 SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test", "ids_test",
          "answer_test", "walk_test", "namespace_test", "durable_test", "memory_test", "orphan_test",
-         "concurrent_test", "cache_parts_test", "fault_test", "history_test", "torture_test")
+         "concurrent_test", "cache_parts_test", "fault_test", "files_test", "forget_test", "malformed_test",
+         "names_test", "negotiation_test", "numbers_test", "undelivered_test", "replies_test", "failures_test",
+         "sections_test", "set_id_test", "worker_threads_test", "corpus_test", "local_store_test",
+         "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
+         "local_store_root_test", "store_contract_test", "store_content_contract_test", "history_test",
+         "torture_test")
+# What a script of tests/ starts, such as "mount/set_id_test.sh" among those tried first.
+PROGRAMS = ("evenfs", "evenfs-stat", "statloop", "nullfs", "delayfs")
+JOBS = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count()))
 LIMIT = 100  # Seconds for one test program; the longest takes 20.
+SCRIPT_LIMIT = 300
 
 
 def misfits(mutation):
@@ -89,12 +101,32 @@ def configure():
         sys.exit(f"mutate: cannot configure:\n{done.stdout}")
 
 
+def is_script(program):
+    return program.endswith(".sh")
+
+
 def build(programs):
-    return run(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target", *programs])
+    targets = {target for program in programs for target in (PROGRAMS if is_script(program) else (program,))}
+    return run(["cmake", "--build", BUILD, "-j", JOBS, "--target", *sorted(targets)])
+
+
+def failure_of_script(script):
+    environment = os.environ | {"EVENFS_BIN_DIR": str(BUILD / "bin"), "EVENFS_SOURCE_DIR": str(COPY)}
+    # Not the limit of run(), which would leave what the script has started.
+    done = run(["timeout", "-k", "30", str(SCRIPT_LIMIT), "bash", COPY / "tests" / script, BUILD],
+               env=environment)
+    if done.returncode == 77:
+        sys.exit(f"mutate: {script} cannot run here:\n{done.stdout}")
+    if done.returncode == 0:
+        return ""
+    (WORK / "script.log").write_text(done.stdout)
+    return script.removesuffix(".sh").replace("/", ".")
 
 
 def failure_of(program):
     """The name of what failed in a test program, or nothing."""
+    if is_script(program):
+        return failure_of_script(program)
     # The other policies' torture is theirs: what is broken here is the lock-free path.
     only = ["--gtest_filter=*lockless*"] if program in ("torture_test", "history_test") else []
     try:
@@ -146,7 +178,8 @@ def verdict_of(mutation, who):
 def mutate(mutations):
     copy_tree()
     configure()
-    if broken := build(SUITE).returncode or next((f for p in SUITE if (f := failure_of(p))), ""):
+    programs = [*SUITE, *sorted({p for mutation in mutations for p in mutation.by if is_script(p)})]
+    if broken := build(programs).returncode or next((f for p in programs if (f := failure_of(p))), ""):
         sys.exit(f"mutate: the suite fails without a mutation: {broken}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     bad = 0
