@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 
 from mutations import MUTATIONS as OF_THE_CACHE
+from mutations_bypass import MUTATIONS as OF_BYPASSES
 from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
 
-MUTATIONS = OF_THE_CACHE + OF_THE_DAEMON
+MUTATIONS = OF_THE_CACHE + OF_BYPASSES + OF_THE_DAEMON
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -32,14 +33,15 @@ BUILD = WORK / "build"
 RESULTS = WORK / "results.json"
 PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", "docs", "fusefs", "tests",
          "tools")
-SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test", "ids_test",
-         "answer_test", "walk_test", "namespace_test", "durable_test", "memory_test", "orphan_test",
-         "concurrent_test", "cache_parts_test", "fault_test", "files_test", "forget_test", "malformed_test",
-         "names_test", "negotiation_test", "numbers_test", "undelivered_test", "replies_test", "failures_test",
-         "sections_test", "set_id_test", "worker_threads_test", "corpus_test", "local_store_test",
+SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test",
+         "ids_test", "answer_test", "walk_test", "namespace_test", "durable_test", "memory_test",
+         "orphan_test", "bypass_test", "concurrent_test", "cache_parts_test", "fault_test",
+         "files_test", "forget_test", "malformed_test", "names_test", "negotiation_test",
+         "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
+         "set_id_test", "worker_threads_test", "corpus_test", "local_store_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
-         "local_store_root_test", "store_contract_test", "store_content_contract_test", "history_test",
-         "torture_test")
+         "local_store_root_test", "store_contract_test", "store_content_contract_test",
+         "history_test", "torture_test")
 # What a script of tests/ starts, such as "mount/set_id_test.sh" among those tried first.
 PROGRAMS = ("evenfs", "evenfs-stat", "statloop", "nullfs", "delayfs")
 JOBS = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count()))

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Mutations of what keeps unseen reads and writes from making answers untrue (Cache::Bypass), in the cache and
+in the daemon, which lets the kernel have the source's files; and of the threads that stand in for others."""
+
+from mutations import one
+
+CORE = "core/cache/core.h"
+ANSWER = "core/cache/answer.h"
+LIFE = "core/cache/lifetime.h"
+SET_ID = "fusefs/set_id.cc"
+REQUEST = "fusefs/request.h"
+BACKING = "fusefs/backing.cc"
+LOOP = "fusefs/worker_loop.cc"
+BYPASS_TEST, THREADS = "bypass_test", "worker_threads_test"
+MOUNT_PASSTHROUGH, MOUNT_SET_ID = "mount/passthrough_test.sh", "mount/set_id_test.sh"
+
+MUTATIONS = (
+    one("unseen-writes-are-served", "attributes are cached beside somebody who writes unseen", CORE,
+        "if (priv.unseen_writers.load(std::memory_order_relaxed) != 0) return false;", "", BYPASS_TEST),
+    one("unseen-reads-are-served", "an access time is cached beside somebody whose reads move it", CORE,
+        "return priv.unseen_readers == 0 ||", "return true ||", BYPASS_TEST),
+    one("unseen-reads-for-ever", "an access time is cached beyond relatime's day", CORE,
+        "if (priv.unseen_readers == 0) return until_tick;", "return until_tick;", BYPASS_TEST),
+    one("fill-beside-unseen-writes", "a fill does not ask whether there are bypasses", ANSWER,
+        "if (!core_.may_cache(inode.priv(), attr)) return false;", "", BYPASS_TEST),
+    one("change-beside-unseen-writes", "a change publishes although there are bypasses", LIFE,
+        "inode.was_alone() && core_.may_cache(inode.priv(), *now) &&", "inode.was_alone() &&", BYPASS_TEST),
+    one("bypass-begins-quietly", "what was cached before a bypass is served, and leases from before hold", LIFE,
+        "  // What is cached was cached under other rules.\n  inode.open(Fields::kStat);\n"
+        "  inode.close(Fields::kStat);\n", "", BYPASS_TEST),
+    one("bypass-ends-quietly", "who asked before the last unseen write publishes after it", LIFE,
+        "    if (inode.pub().stat_flags.load(std::memory_order_relaxed) != 0) return;\n  }\n"
+        "  inode.open(Fields::kStat);\n  inode.close(Fields::kStat);\n", "  }\n", BYPASS_TEST),
+    one("written-unseen-and-kept", "the kernel keeps attributes of what is written by mappings", REQUEST,
+        "fs.backing != nullptr && fs.cache.writes_unseen(id) ? 0 : fs.attr_timeout_s", "fs.attr_timeout_s",
+        MOUNT_PASSTHROUGH),
+    one("append-only-is-passed-through", "a mapping of an append-only file writes", BACKING,
+        "if (entry.opens == 0 && !is_append_only(fd)) entry", "if (entry.opens == 0) entry", MOUNT_PASSTHROUGH),
+    one("one-backing-for-each-open", "an inode has two backing files at a time", BACKING,
+        "if (entry.opens == 0 && !is_append_only(fd)) entry", "if (!is_append_only(fd)) entry",
+        MOUNT_PASSTHROUGH),
+    one("set-id-bits-written-unseen", "what the kernel writes by itself costs no set-id bits", SET_ID,
+        "return r.fs.cache.writes_unseen(id) ? before_unseen_write(r, id, *attr, file, caller) : *attr;",
+        "return *attr;", MOUNT_SET_ID),
+    one("nobody-stands-in", "hits wait while the source holds threads up", LOOP,
+        "if (able < threads_) call_in(threads_ - able);", "(void)&WorkerLoop::call_in;", THREADS),
+    one("who-stands-in-stays", "threads that are not needed stay", LOOP,
+        "if (unneeded_ > kLinger) send_one_away();", "(void)&WorkerLoop::send_one_away;", THREADS),
+    one("who-goes-ends-the-session", "a thread that is sent away ends the session", LOOP,
+        "const bool dismissed = lane.dismissed.load(std::memory_order_relaxed);",
+        "const bool dismissed = false;", THREADS),
+)
