@@ -51,8 +51,7 @@ int BackingTable::make_backing(int fd) noexcept {
     backed_.fetch_add(1, std::memory_order_relaxed);
     return made;
   }
-  if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOTTY)
-    stop();  // It will not do so later, either.
+  if (errno == EPERM) stop();  // We lack the right, for other files too.
   return 0;
 }
 

@@ -126,7 +126,8 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   stats.set_loop(loop);
   daemon.session = mount->session();
   daemon.loop = &loop;
-  if (options.passthrough) {
+  // For nobody else, and a mount that asks for it can be stacked upon one time less.
+  if (options.passthrough && ::geteuid() == 0) {
     daemon.backing = &backing;
     stats.set_backing(backing);
   }

@@ -3,8 +3,8 @@
 //
 //   fd     Threads of ours read /dev/fuse (worker_loop.h). Two system calls and a wake-up for each request;
 //          any thread takes any request, so a slow one delays its caller only.
-//   uring  FUSE over io_uring: a ring for each processor, with a thread of libfuse's bound to it. Half the
-//          price of a request, since it is answered where it was asked. But that thread answers one request
+//   uring  FUSE over io_uring: a ring for each processor, with a thread of libfuse's bound to it. About half
+//          the price of a request, since it is answered where it was asked. But that thread answers one request
 //          after the other, so one that waits for the source delays all that are asked there, hits too.
 //          With libfuse 3.18 nobody else may answer: a reply from another thread can be submitted half
 //          filled (libfuse issue 1443).
