@@ -8,7 +8,7 @@
     mutate.py --table    prints the last results as a table for docs/
 
 Works on a copy of the tree in build/mutation. Each takes 10 to 70 seconds on two processors. Some need a test
-that mounts: root and /dev/fuse.
+that mounts: root and /dev/fuse; what such a test said last is in build/mutation/script.log.
 """
 
 import argparse
