@@ -80,7 +80,9 @@ Status WorkerLoop::start_thread(Lane& lane) {
 }
 
 void WorkerLoop::watch() {
-  const std::lock_guard lock(pool_mutex_);
+  // Who holds it starts or ends all threads; the caller's clock must not stand still meanwhile.
+  const std::unique_lock lock(pool_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return;
   if (!open_.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) return;
   unsigned able = 0;
   for (unsigned i = 0; i < lanes_max_; ++i) {

@@ -42,7 +42,8 @@
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names,
-//             orphan, unseen_*    inode lock                                   the same
+//             orphan,
+//             unseen_readers      inode lock                                   the same
 //             unseen_writers      inode lock                                   anyone, as a hint
 //             queue_next          inode lock, queue lock to add                who took the list
 //             node                InodeTable::enter, reclaimer                 who pins the inode
