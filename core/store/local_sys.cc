@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,10 @@ namespace {
 // unless somebody renames without pause, and then the caller may try again.
 constexpr int kTries = 16;
 
+// For somebody else who has to get on before the next try can end otherwise: kTries times the
+// processor is given up, then it is slept, 1 ms at first and 16 ms at last, 0.4 s in all.
+constexpr int kMemoryTries = 48;
+
 // AT_HANDLE_FID, which older headers lack; older kernels answer EINVAL.
 constexpr int kHandleFid = 0x200;
 
@@ -33,6 +38,16 @@ constexpr std::uint64_t kBcachefsMagic = 0xca451a4e;
 
 // An odd number, so that multiplying by it loses nothing.
 constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15U;
+
+void give_way(int tries) noexcept {
+  if (tries < kTries) {
+    ::sched_yield();
+    return;
+  }
+  const long ms = 1L << std::min((tries - kTries) / 2, 4);
+  const timespec wait{.tv_sec = 0, .tv_nsec = ms * 1'000'000};
+  ::nanosleep(&wait, nullptr);
+}
 
 // file_handle with room for its bytes, which the kernel's type leaves open.
 struct RawHandle {
@@ -162,10 +177,12 @@ Result<UniqueFd> open_handle(int mount, const FileHandle& handle, int flags) noe
         ::open_by_handle_at(mount, reinterpret_cast<struct file_handle*>(&raw), flags | O_CLOEXEC);
     if (fd >= 0) return UniqueFd(fd);
     const int error = errno;
-    // ENOMEM is also what ext4 says of an inode number that is just being given to a new file, which
-    // takes a moment; then the handle is ESTALE. On a busy directory one open in some thousand.
-    if ((error != EINTR && error != ENOMEM) || tries == kTries) return Errno(error);
-    if (error == ENOMEM) ::sched_yield();
+    // ENOMEM is also what ext4 says of an inode number that is just being given to a new file: until
+    // whoever makes that file has done so; then the handle is ESTALE. On a busy directory that is one
+    // open in some thousand, for a moment; where the maker lost its processor, for milliseconds.
+    const bool again = error == EINTR ? tries < kTries : error == ENOMEM && tries < kMemoryTries;
+    if (!again) return Errno(error);
+    if (error == ENOMEM) give_way(tries);
   }
 }
 
