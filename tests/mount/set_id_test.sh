@@ -39,6 +39,8 @@ fi
 start
 compare "timeouts 1s"
 stop
+# With EVENFS_SHORT only the first, for a caller who changed only how requests come and go.
+[ -z "${EVENFS_SHORT:-}" ] || exit 0
 start --passthrough=off
 compare "content by evenfs"
 stop

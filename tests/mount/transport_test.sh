@@ -69,7 +69,7 @@ stop
 for test in mount/basic_ops_test.py mount/set_id_test.sh mount/kill_test.sh shutdown/shutdown_test.sh; do
   interpreter=bash
   [ "${test##*.}" = sh ] || interpreter=python3
-  EVENFS_OPTIONS=--transport=uring EVENFS_LOCKING=lockless EVENFS_BIN_DIR=$bin_dir TMPDIR=$tmp \
+  EVENFS_OPTIONS=--transport=uring EVENFS_LOCKING=lockless EVENFS_SHORT=1 EVENFS_BIN_DIR=$bin_dir TMPDIR=$tmp \
     $interpreter "$source_dir/tests/$test" >"$tmp/test.log" 2>&1 ||
     fail "$test over io_uring: $(cat "$tmp/test.log")"
   say "over io_uring: $test: $(tail -n 1 "$tmp/test.log")"
