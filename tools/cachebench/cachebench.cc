@@ -10,13 +10,17 @@
 //               walk      a path of five components, with permission checks
 //   axes        one       every thread the same name and inode
 //               shared    random names of one directory of 10,000
+//               tree      random names of all directories but that one
 //               own       random names of a directory that only this thread uses
-//               writer    shared, and thread 0 changes modes and renames instead of reading
+//   pair/AXIS+writer: thread 0 changes modes and renames there instead of reading
+// The counter `ns` is the sum over the threads that read of the nanoseconds one operation took.
+// Threads: 1, 2, 4 ... to the number of processors, or to --max_threads=N (at most 64).
 // Everything is chosen before the clock starts. A miss or an error ends the run: it must not be
 // measured as a hit. Run `cachebench --benchmark_help` for the options of Google Benchmark.
 #include <benchmark/benchmark.h>
 
-#include <array>
+#include <charconv>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -37,7 +41,12 @@ World& world_of(Locking locking) {
   return *world;
 }
 
-enum class Axis { kOne, kShared, kOwn };
+enum class Axis { kOne, kShared, kTree, kOwn };
+
+const char* name_of(Axis axis) {
+  static constexpr const char* kNames[] = {"one", "shared", "tree", "own"};
+  return kNames[static_cast<int>(axis)];
+}
 
 // What to access, in order: compact, so that walking through it costs the caches little.
 struct Access {
@@ -52,11 +61,14 @@ struct Plan {
 
 Plan plan(const World& world, Axis axis, int thread) {
   std::mt19937_64 random(static_cast<std::uint64_t>(thread) + 1);
-  const std::vector<File>& files =
-      axis == Axis::kOwn ? world.own(static_cast<std::size_t>(thread)) : world.all();
-  std::vector<const File*> chosen(kPlan, &files[0]);
-  if (axis != Axis::kOne) {
-    for (const File*& file : chosen) file = &files[random() % files.size()];
+  std::vector<const File*> chosen(kPlan, &world.all()[0]);
+  for (const File*& file : chosen) {
+    if (axis == Axis::kOne) break;
+    const std::vector<File>& files = axis == Axis::kShared ? world.all()
+                                     : axis == Axis::kTree
+                                         ? world.own(random())
+                                         : world.own(static_cast<std::size_t>(thread));
+    file = &files[random() % files.size()];
   }
   Plan made;
   for (const File* file : chosen) made.names += file->name;
@@ -75,14 +87,20 @@ void loop(benchmark::State& state, Locking locking, Axis axis, Operation operati
   const Plan accesses = plan(world, axis, state.thread_index());
   Worker me(world.registry());
   std::size_t i = 0;
-  for (auto _ : state) {
+  // Not a range-for, for a clock that is this thread's own: all do as many iterations, and one that
+  // writes needs longer for them.
+  auto at = state.begin();
+  const auto end = state.end();  // Waits for all threads.
+  const auto begin = std::chrono::steady_clock::now();
+  for (; at != end; ++at) {
     if (!operation(world.cache(), me, accesses.accesses[i])) {
       state.SkipWithError("an access was not answered");
       break;
     }
     i = (i + 1) % kPlan;
   }
-  state.SetItemsProcessed(state.iterations());
+  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
+  state.counters["ns"] = took.count() / static_cast<double>(state.iterations());
 }
 
 bool pair(Cache& cache, Worker& me, const Access& file) {
@@ -122,12 +140,11 @@ bool pair_under_writer(Cache& cache, Worker& me, const Access& file) {
   return cache.getattr(me, entry->id, nullptr).ok();
 }
 
-// Thread 0 changes what the others read: modes, and names that it moves away and back. Its items
-// are not counted, so the rate is that of the readers.
-void with_writer(benchmark::State& state, Locking locking) {
-  if (state.thread_index() != 0) return loop(state, locking, Axis::kShared, pair_under_writer);
+// Thread 0 changes what the others read: modes, and names that it moves away and back.
+void with_writer(benchmark::State& state, Locking locking, Axis axis) {
+  if (state.thread_index() != 0) return loop(state, locking, axis, pair_under_writer);
   World& world = world_of(locking);
-  const Plan accesses = plan(world, Axis::kShared, 0);
+  const Plan accesses = plan(world, axis, 0);
   const NameRef away = name_ref("moved-away");
   Worker me(world.registry());
   std::size_t i = 0;
@@ -148,21 +165,28 @@ void with_writer(benchmark::State& state, Locking locking) {
   }
 }
 
-int threads_max() { return static_cast<int>(std::max(2U, std::thread::hardware_concurrency())); }
+int threads_max = static_cast<int>(std::max(2U, std::thread::hardware_concurrency()));
 
 template <class Operation>
 void add(Locking locking, const char* operation_name, Axis axis, Operation operation) {
-  static constexpr const char* kAxes[] = {"one", "shared", "own"};
   const std::string name =
-      fmt::format("{}/{}/{}", locking_name(locking), operation_name, kAxes[static_cast<int>(axis)]);
+      fmt::format("{}/{}/{}", locking_name(locking), operation_name, name_of(axis));
   benchmark::RegisterBenchmark(
       name.c_str(), [=](benchmark::State& state) { loop(state, locking, axis, operation); })
-      ->ThreadRange(1, threads_max())
+      ->ThreadRange(1, threads_max)
+      ->UseRealTime();
+}
+
+void add_with_writer(Locking locking, Axis axis) {
+  const std::string name = fmt::format("{}/pair/{}+writer", locking_name(locking), name_of(axis));
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) { with_writer(state, locking, axis); })
+      ->ThreadRange(2, threads_max)
       ->UseRealTime();
 }
 
 void add_all(Locking locking) {
-  for (const Axis axis : {Axis::kOne, Axis::kShared, Axis::kOwn}) {
+  for (const Axis axis : {Axis::kOne, Axis::kShared, Axis::kTree, Axis::kOwn}) {
     add(locking, "pair", axis, pair);
     add(locking, "lookup", axis, lookup);
     add(locking, "getattr", axis, getattr);
@@ -170,11 +194,25 @@ void add_all(Locking locking) {
   }
   add(locking, "missing", Axis::kOne, missing);
   add(locking, "walk", Axis::kOne, walk);
-  const std::string name = fmt::format("{}/pair/writer", locking_name(locking));
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) { with_writer(state, locking); })
-      ->ThreadRange(2, threads_max())
-      ->UseRealTime();
+  for (const Axis axis : {Axis::kOne, Axis::kShared, Axis::kTree}) add_with_writer(locking, axis);
+}
+
+// Takes --max_threads=N away from the options, which are Google Benchmark's. False if N is wrong.
+bool take_max_threads(int& argc, char** argv) {
+  constexpr std::string_view kOption = "--max_threads=";
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view option = argv[i];
+    if (!option.starts_with(kOption)) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    const char* end = option.data() + option.size();
+    const auto [stop, error] = std::from_chars(option.data() + kOption.size(), end, threads_max);
+    if (error != std::errc() || stop != end || threads_max < 2 || threads_max > 64) return false;
+  }
+  argc = kept;
+  return true;
 }
 
 }  // namespace
@@ -182,6 +220,10 @@ void add_all(Locking locking) {
 
 int main(int argc, char** argv) {
   using evenfs::Locking;
+  if (!evenfs::bench::take_max_threads(argc, argv)) {
+    fmt::print(stderr, "cachebench: --max_threads: a number from 2 to 64\n");
+    return 2;
+  }
   for (const Locking locking :
        {Locking::kLockless, Locking::kSharded, Locking::kRwlock, Locking::kMutex}) {
     evenfs::bench::add_all(locking);

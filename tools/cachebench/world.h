@@ -61,6 +61,9 @@ class World {
     expect(cache_->mknod(me, at, name_ref("file"), S_IFREG | 0644, 0, Cred{}), "file");
     // What making the files left uncached is read once, so that every later access is a hit.
     for (const File& file : all_) expect(cache_->getattr(me, file.id, nullptr), "warm up");
+    for (const std::vector<File>& files : own_) {
+      for (const File& file : files) expect(cache_->getattr(me, file.id, nullptr), "warm up");
+    }
     expect(cache_->walk(me, NodeId::root(), kDeepPath, Cred{}, true), "warm up");
     cache_->housekeep(me);  // As the daemon's clock does.
   }

@@ -24,7 +24,8 @@ class Mutator {
           WorkerResult& result)
       : result_(result),
         findings_(control, result, fmt::format("mutator {}", mutator)),
-        random_(mix64(~options.seed) + mutator) {
+        random_(mix64(~options.seed) + mutator),
+        exchanges_(options.exchange) {
     for (const Changing& changing : tree.changing_of(mutator)) add(changing);
     for (std::size_t kind = 0; kind < options.mutate.size(); ++kind) {
       if (options.mutate[kind]) kinds_.push_back(static_cast<Mutation>(kind));
@@ -38,7 +39,8 @@ class Mutator {
         return create_or_unlink(pick(coming_));
       case Mutation::kRename:
         if (random_.below(2) == 0) return move(pick(moved_));
-        return random_.below(2) == 0 ? replace(pick(replaced_)) : exchange(pick(replaced_));
+        if (!exchanges_ || random_.below(2) == 0) return replace(pick(replaced_));
+        return exchange(pick(replaced_));
       case Mutation::kChmod:
         return change_mode(pick_file());
       case Mutation::kWrite:
@@ -84,6 +86,7 @@ class Mutator {
   WorkerResult& result_;
   Findings findings_;
   Random random_;
+  const bool exchanges_;
   std::vector<Mutation> kinds_;
   std::vector<Object> stable_;
   std::vector<Object> moved_;

@@ -102,6 +102,8 @@ void add_mutator_options(CLI::App& app, Options& options, Texts& texts) {
       ->capture_default_str();
   app.add_option("--mutate", texts.mutate, "create, unlink, rename, chmod, write (default: all)")
       ->delimiter(',');
+  app.add_flag("!--no-exchange", options.exchange,
+               "Renames exchange no names, which some file systems cannot");
   app.add_option("--rate", options.rate, "Mutations per second of each; 0: as fast as they go")
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();

@@ -43,6 +43,7 @@ struct Options {
 
   unsigned mutators = 0;
   std::array<bool, kMutationNames.size()> mutate{true, true, true, true, true};
+  bool exchange = true;   // Whether rename exchanges names, too.
   double rate = 0;        // Mutations per second and mutator; 0: as fast as they go.
   unsigned changing = 8;  // Names of each changing class for each mutator.
 
