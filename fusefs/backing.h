@@ -55,10 +55,15 @@ class BackingTable {
   BackingTable(const BackingTable&) = delete;
   BackingTable& operator=(const BackingTable&) = delete;
 
-  // From the session's INIT on, if the kernel agreed; `device` is the session's.
-  void start(int device) noexcept { device_.store(device, std::memory_order_relaxed); }
+  // From the session's INIT on, if the kernel agreed; `device` is the session's. `counts_writes`: a write by
+  // a call outdates the attributes that the kernel has, also those that are just on their way to it.
+  void start(int device, bool counts_writes) noexcept {
+    counts_writes_.store(counts_writes, std::memory_order_relaxed);
+    device_.store(device, std::memory_order_relaxed);
+  }
   // Before the device is closed. What is in use then is forgotten by the kernel with it.
   void stop() noexcept { device_.store(-1, std::memory_order_relaxed); }
+  bool counts_writes() const noexcept { return counts_writes_.load(std::memory_order_relaxed); }
   bool on() const noexcept { return device_.load(std::memory_order_relaxed) >= 0; }
 
   // One more open of `id`, as `fd` of the source. ENOMEM.
@@ -82,6 +87,7 @@ class BackingTable {
   void drop(NodeId id) noexcept;
 
   std::atomic<int> device_{-1};
+  std::atomic<bool> counts_writes_{false};  // Written at INIT, before any file is open.
   std::atomic<std::uint64_t> backed_{0};
   std::array<Shard, 16> shards_;
 };

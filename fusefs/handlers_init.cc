@@ -8,13 +8,16 @@
 namespace evenfs {
 namespace {
 
+// Linux 6.14. From 6.12 on the kernel counts a write that it passes through as a change of attributes.
+constexpr unsigned kCountsWrites = 42;
+
 // Called once, on whichever thread receives the first request.
 void init(void* userdata, fuse_conn_info* conn) {
   Daemon& fs = *static_cast<Daemon*>(userdata);
   set_transport(conn, fs.transport);
   if (fs.backing != nullptr && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
     conn->max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;
-    fs.backing->start(fuse_session_fd(fs.session));
+    fs.backing->start(fuse_session_fd(fs.session), conn->proto_minor >= kCountsWrites);
   }
   for (const std::uint64_t capability : {
            FUSE_CAP_READDIRPLUS,

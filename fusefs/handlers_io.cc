@@ -48,11 +48,14 @@ bool keeps_pages(Request& r, NodeId id, File& file) {
 // Lets the kernel read and write the source's file by itself, where it can.
 Status pass_through(Request& r, OpenFile& open, int flags) {
   if (r.fs.backing == nullptr || !r.fs.backing->on()) return Status();
-  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+  const int access = flags & O_ACCMODE;
+  // What cannot be read cannot be mapped.
+  const auto what = access == O_RDONLY   ? Cache::Unseen::kReads
+                    : access == O_WRONLY ? Cache::Unseen::kWrites
+                                         : Cache::Unseen::kMaps;
   // First, so that nothing of before is served when the first read or write comes.
-  if (writes || r.fs.store.caps().atime_rule != AtimeRule::kNever) {
-    Result<Cache::Bypass> begun =
-        r.fs.cache.begin_bypass(open.id, writes ? Cache::Unseen::kWrites : Cache::Unseen::kReads);
+  if (access != O_RDONLY || r.fs.store.caps().atime_rule != AtimeRule::kNever) {
+    Result<Cache::Bypass> begun = r.fs.cache.begin_bypass(open.id, what);
     if (!begun) return begun.error();
     open.bypass.emplace(std::move(*begun));
   }
@@ -96,7 +99,7 @@ void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const bool through = open->backing.backing_id() != 0;
   const bool keep_pages = !through && keeps_pages(r, id, *open->file);
   // What it knows it may soon not notice to be outdated.
-  if (through && r.fs.cache.writes_unseen(id)) r.outdate_in_kernel(ino);
+  if (through && r.kernel_cannot_tell(id)) r.outdate_in_kernel(ino);
   const std::uint64_t number = r.fs.files.add(std::move(open));
   set_open_reply(r, *fi, number, keep_pages);
   if (!r.reply.open(*fi)) r.fs.files.remove(number);

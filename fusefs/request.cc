@@ -128,7 +128,7 @@ fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
     param.generation = entry.id.generation();
   }
   param.attr = to_stat(entry.attr);
-  param.attr_timeout = attr_timeout(entry.id);
+  param.attr_timeout = attr_timeout(entry.id, entry.attr);
   param.entry_timeout = fs.entry_timeout_s;
   return param;
 }

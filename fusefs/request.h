@@ -36,6 +36,7 @@ struct Daemon {
   double entry_timeout_s;
   double attr_timeout_s;
   double negative_timeout_s;
+  double directory_timeout_s;  // Of a directory's attributes.
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;
@@ -170,10 +171,15 @@ struct Request {
   // came with the request as names or data is then overwritten.
   std::span<std::byte> room(std::size_t size);
 
-  // How long the kernel may use attributes of an inode that is counted or pinned. While it writes by itself
-  // it does not always know that it does (mappings), so it asks.
-  double attr_timeout(NodeId id) const noexcept {
-    return fs.backing != nullptr && fs.cache.writes_unseen(id) ? 0 : fs.attr_timeout_s;
+  // How long the kernel may use these attributes of an inode that is counted or pinned.
+  double attr_timeout(NodeId id, const Attr& attr) const noexcept {
+    if (S_ISDIR(attr.mode)) return fs.directory_timeout_s;
+    return fs.backing != nullptr && kernel_cannot_tell(id) ? 0 : fs.attr_timeout_s;
+  }
+  // Whether the kernel may change an inode by itself and not know that it does, so that it has to ask: by a
+  // mapping, or, if it is an older one, by any write.
+  bool kernel_cannot_tell(NodeId id) const noexcept {
+    return fs.backing->counts_writes() ? fs.cache.maps_unseen(id) : fs.cache.writes_unseen(id);
   }
 
   fuse_entry_param entry_param(const Entry& entry) const noexcept;

@@ -92,6 +92,15 @@ std::string mounted_line(const Options& options) {
       ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint);
 }
 
+// The kernel checks a directory's permissions at each component of a path, by attributes that it asks for as
+// soon as they are outdated. It may use them for its next tick at least, 1 to 10 ms: they then cost one
+// request each tick, and not one for each name. Where the cache itself serves nothing twice, neither may it.
+double directory_timeout(const Options& options) {
+  constexpr std::chrono::milliseconds kTick{1};
+  const bool always_asks = options.cache_ttl && options.cache_ttl->count() == 0;
+  return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));
+}
+
 void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serve) {
   ThreadState state(registry);
   this_thread_state = &state;
@@ -110,6 +119,7 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 seconds(options.entry_timeout),
                 seconds(options.attr_timeout),
                 seconds(options.negative_timeout),
+                directory_timeout(options),
                 stats,
                 files,
                 directories,

@@ -61,6 +61,10 @@ class BasicCache final : public Cache {
   bool writes_unseen(NodeId id) const noexcept override {
     return core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) != 0;
   }
+  bool maps_unseen(NodeId id) const noexcept override {
+    return (core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) &
+            kUnseenMap) != 0;
+  }
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   void set_tick(std::uint64_t tick) noexcept override {
@@ -91,7 +95,9 @@ class BasicCache final : public Cache {
   class DirChange;
   class Counted;
   static constexpr int kCreateTries = 4;
-  static constexpr std::uint16_t kUnseenMax = 0xffff;
+  // InodePriv::unseen_writers: the count, and a mark that stays until it is 0.
+  static constexpr std::uint16_t kUnseenMax = 0x7fff;
+  static constexpr std::uint16_t kUnseenMap = 0x8000;
 
   BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl);
 

@@ -203,10 +203,10 @@ class Cache {
   virtual Result<Change> begin_change(NodeId id, Fields fields) = 0;
 
   // While one lives, somebody may read the object, or read and write it, without this cache being told:
-  // the kernel, where it has been given the store's file (passthrough). With kWrites no attributes are
-  // served meanwhile; with kReads none that a read would change, which is the access time. Any number at once.
-  // It pins the inode.
-  enum class Unseen : std::uint8_t { kReads, kWrites };
+  // the kernel, where it has been given the store's file (passthrough). With kWrites, which is by calls, and
+  // kMaps, which is also by mappings, no attributes are served meanwhile; with kReads none that a read would
+  // change, which is the access time. Any number at once. It pins the inode.
+  enum class Unseen : std::uint8_t { kReads, kWrites, kMaps };
   class Bypass {
    public:
     Bypass(Cache& cache, Pin pin, Unseen what) noexcept
@@ -225,10 +225,12 @@ class Cache {
     Pin pin_;
     Unseen what_;
   };
-  // Errors: those of pin(); EMFILE if there are 65535 of that kind.
+  // Errors: those of pin(); EMFILE if there are 32767 who read, or who write.
   virtual Result<Bypass> begin_bypass(NodeId id, Unseen what) = 0;
-  // Whether a Bypass with kWrites is alive at this moment. REQUIRES: the inode is counted or pinned.
+  // Whether a Bypass with kWrites or kMaps is alive at this moment; and whether one with kMaps was since
+  // there was none of both. REQUIRES: the inode is counted or pinned.
   virtual bool writes_unseen(NodeId id) const noexcept = 0;
+  virtual bool maps_unseen(NodeId id) const noexcept = 0;
 
   // --- Keeping up with the world.
 

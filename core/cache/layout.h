@@ -162,7 +162,8 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t stat_users = 0;        // Open sections on aseq, nseq and cseq.
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
-  // Bypasses (Cache::begin_bypass). Writers: inode lock; read by anyone.
+  // Bypasses (Cache::begin_bypass); the highest bit: a mapping may be written. Writers: inode lock; read by
+  // anyone.
   std::atomic<std::uint16_t> unseen_writers{0};
   std::uint16_t unseen_readers = 0;
   SlotState state = SlotState::kFree;

@@ -175,10 +175,12 @@ Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
   if (!held) return held.error();
   const auto inode = core_.lock_inode(id.index());
   InodePriv& priv = inode.priv();
-  if (what == Unseen::kWrites) {
+  if (what != Unseen::kReads) {
     const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
-    if (writers == kUnseenMax) return Errno(EMFILE);
-    priv.unseen_writers.store(static_cast<std::uint16_t>(writers + 1), std::memory_order_relaxed);
+    if ((writers & kUnseenMax) == kUnseenMax) return Errno(EMFILE);
+    const int mark = what == Unseen::kMaps ? kUnseenMap : 0;
+    priv.unseen_writers.store(static_cast<std::uint16_t>((writers + 1) | mark),
+                              std::memory_order_relaxed);
   } else {
     if (priv.unseen_readers == kUnseenMax) return Errno(EMFILE);
     ++priv.unseen_readers;
@@ -194,9 +196,10 @@ template <LockingPolicy Policy>
 void BasicCache<Policy>::end_bypass(NodeId id, Unseen what) noexcept {
   const auto inode = core_.lock_inode(id.index());
   InodePriv& priv = inode.priv();
-  if (what == Unseen::kWrites) {
-    const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
-    priv.unseen_writers.store(static_cast<std::uint16_t>(writers - 1), std::memory_order_relaxed);
+  if (what != Unseen::kReads) {
+    const int left = priv.unseen_writers.load(std::memory_order_relaxed) - 1;
+    priv.unseen_writers.store(static_cast<std::uint16_t>((left & kUnseenMax) == 0 ? 0 : left),
+                              std::memory_order_relaxed);
   } else {
     --priv.unseen_readers;
     // What is served stands: no read moves its access time.

@@ -13,6 +13,7 @@ BACKING = "fusefs/backing.cc"
 LOOP = "fusefs/worker_loop.cc"
 BYPASS_TEST, THREADS = "bypass_test", "worker_threads_test"
 MOUNT_PASSTHROUGH, MOUNT_SET_ID = "mount/passthrough_test.sh", "mount/set_id_test.sh"
+SESSION, IO, MOUNT_TIMEOUTS = "fusefs/session.cc", "fusefs/handlers_io.cc", "mount/timeouts_test.sh"
 
 MUTATIONS = (
     one("unseen-writes-are-served", "attributes are cached beside somebody who writes unseen", CORE,
@@ -32,8 +33,21 @@ MUTATIONS = (
         "    if (inode.pub().stat_flags.load(std::memory_order_relaxed) != 0) return;\n  }\n"
         "  inode.open(Fields::kStat);\n  inode.close(Fields::kStat);\n", "  }\n", BYPASS_TEST),
     one("written-unseen-and-kept", "the kernel keeps attributes of what is written by mappings", REQUEST,
-        "fs.backing != nullptr && fs.cache.writes_unseen(id) ? 0 : fs.attr_timeout_s", "fs.attr_timeout_s",
+        "fs.backing != nullptr && kernel_cannot_tell(id) ? 0 : fs.attr_timeout_s", "fs.attr_timeout_s",
         MOUNT_PASSTHROUGH),
+    one("mappings-are-writes", "a file that can be mapped counts as one that can only be written", IO,
+        ": access == O_WRONLY ? Cache::Unseen::kWrites", ": access != O_RDONLY ? Cache::Unseen::kWrites",
+        MOUNT_PASSTHROUGH),
+    one("a-mapping-ends-with-its-file", "another writer's end takes away that there may be mappings", LIFE,
+        "(left & kUnseenMax) == 0 ? 0 : left", "left & kUnseenMax", BYPASS_TEST),
+    one("mappings-for-ever", "once mapped, the kernel asks for ever", LIFE,
+        "(left & kUnseenMax) == 0 ? 0 : left", "left", BYPASS_TEST),
+    one("a-tick-although-nothing-is-kept", "the kernel keeps directories that the cache may not keep", SESSION,
+        "return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));",
+        "return seconds(std::max(options.attr_timeout, kTick));", MOUNT_TIMEOUTS),
+    one("no-tick", "a directory's attributes are asked for at each component", SESSION,
+        "return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));",
+        "return seconds(options.attr_timeout);", MOUNT_TIMEOUTS),
     one("append-only-is-passed-through", "a mapping of an append-only file writes", BACKING,
         "if (entry.opens == 0 && !is_append_only(fd)) entry", "if (entry.opens == 0) entry", MOUNT_PASSTHROUGH),
     one("one-backing-for-each-open", "an inode has two backing files at a time", BACKING,

@@ -75,7 +75,7 @@ REPLIES = (
               Edit(LOOKUP, "none.entry_timeout = r.fs.negative_timeout_s;",
                    "none.entry_timeout = r.fs.entry_timeout_s;")), (NAMES_T,)),
     Mutation("timeouts-swapped", "names are kept as long as attributes may be, and these as long as names",
-             (Edit(REQUEST_CC, "param.attr_timeout = attr_timeout(entry.id);",
+             (Edit(REQUEST_CC, "param.attr_timeout = attr_timeout(entry.id, entry.attr);",
                    "param.attr_timeout = fs.entry_timeout_s;"),
               Edit(REQUEST_CC, "param.entry_timeout = fs.entry_timeout_s;",
                    "param.entry_timeout = fs.attr_timeout_s;")), (NAMES_T,)),

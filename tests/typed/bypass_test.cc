@@ -72,6 +72,27 @@ TYPED_TEST(Bypass, WhatIsWrittenUnseenIsToldAtOnce) {
   EXPECT_EQ(w.fast_attr(w.id), Outcome::kHit);
 }
 
+// A mapping may be written for as long as anybody can write the file.
+TYPED_TEST(Bypass, MappingsAreToldFromWritesByCalls) {
+  BypassWorld<TypeParam> w;
+  auto reader = w.begin(Unseen::kReads);
+  auto writer = w.begin(Unseen::kWrites);
+  EXPECT_TRUE(w.cache->writes_unseen(w.id));
+  EXPECT_FALSE(w.cache->maps_unseen(w.id));
+  auto mapper = w.begin(Unseen::kMaps);
+  EXPECT_TRUE(w.cache->maps_unseen(w.id));
+  mapper.reset();
+  EXPECT_TRUE(w.cache->maps_unseen(w.id));
+  writer.reset();
+  EXPECT_FALSE(w.cache->writes_unseen(w.id));
+  EXPECT_FALSE(w.cache->maps_unseen(w.id));
+  EXPECT_EQ(w.getattr(w.id).size, 0U);
+  auto again = w.begin(Unseen::kMaps);
+  w.set_size(5);
+  EXPECT_EQ(w.getattr(w.id).size, 5U);
+  EXPECT_NE(w.fast_attr(w.id), Outcome::kHit);
+}
+
 TYPED_TEST(Bypass, AFillOfBeforeTheLastWriteIsLost) {
   BypassWorld<TypeParam> w;
   auto bypass = w.begin(Unseen::kWrites);

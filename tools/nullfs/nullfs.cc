@@ -68,6 +68,12 @@ const NullOptions& options_of(fuse_req_t req) {
   return *static_cast<const NullOptions*>(fuse_req_userdata(req));
 }
 
+// As evenfs does: a directory's attributes hold for a tick of the kernel's.
+double attr_timeout_of(fuse_req_t req, fuse_ino_t ino) {
+  const double wanted = options_of(req).attr_timeout_s;
+  return is_directory(ino) ? std::max(wanted, 0.001) : wanted;
+}
+
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const NullOptions& options = options_of(req);
   fuse_entry_param entry{};
@@ -83,14 +89,14 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   entry.ino = number_of(parent, name);
   entry.generation = 1;
   entry.attr = attributes(entry.ino);
-  entry.attr_timeout = options.attr_timeout_s;
+  entry.attr_timeout = attr_timeout_of(req, entry.ino);
   entry.entry_timeout = options.entry_timeout_s;
   fuse_reply_entry(req, &entry);
 }
 
 void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* /*fi*/) {
   const struct stat st = attributes(ino);
-  fuse_reply_attr(req, &st, options_of(req).attr_timeout_s);
+  fuse_reply_attr(req, &st, attr_timeout_of(req, ino));
 }
 
 void init(void* userdata, fuse_conn_info* conn) {
