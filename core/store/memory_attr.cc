@@ -16,7 +16,8 @@ constexpr std::uint64_t kSizeMax = std::uint64_t{1} << 43;  // Bytes in a file: 
 constexpr std::size_t kXattrSizeMax = 65536;                // As XATTR_SIZE_MAX.
 
 // EOPNOTSUPP outside the four name spaces; `denied` where user attributes are not for this type.
-Status check_xattr_name(const MemoryInode& inode, std::string_view name, int denied) {
+Status check_xattr_name(const MemoryInode& inode, std::string_view name, bool has_acls,
+                        int denied) {
   const auto begins = [name](std::string_view prefix) {
     return name.size() > prefix.size() && name.substr(0, prefix.size()) == prefix;
   };
@@ -25,6 +26,7 @@ Status check_xattr_name(const MemoryInode& inode, std::string_view name, int den
     return inode.is_regular() || inode.is_dir() ? Status() : Status(Errno(denied));
   }
   if (begins("trusted.") || begins("security.")) return Status();
+  if (has_acls && begins("system.posix_acl_")) return Status();
   return Errno(EOPNOTSUPP);
 }
 
@@ -97,7 +99,7 @@ Result<std::size_t> MemoryStore::getxattr(const Node& node, const char* name,
   if (const Status status = enter("getxattr"); !status) return status.error();
   const Guard guard(mutex_);
   const MemoryInode& inode = inode_of(node);
-  if (const Status status = check_xattr_name(inode, name, ENODATA); !status) {
+  if (const Status status = check_xattr_name(inode, name, caps_.has_acls, ENODATA); !status) {
     return status.error();
   }
   const auto found = inode.xattrs.find(std::string_view(name));
@@ -125,7 +127,8 @@ Status MemoryStore::setxattr(const Node& node, const char* name, std::span<const
   if (const Status status = enter("setxattr"); !status) return status;
   const Guard guard(mutex_);
   MemoryInode& inode = inode_of(node);
-  if (const Status status = check_xattr_name(inode, name, EPERM); !status) return status;
+  if (const Status status = check_xattr_name(inode, name, caps_.has_acls, EPERM); !status)
+    return status;
   if (value.size() > kXattrSizeMax) return Errno(E2BIG);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return Errno(EINVAL);
   const bool exists = inode.xattrs.find(std::string_view(name)) != inode.xattrs.end();
@@ -140,7 +143,8 @@ Status MemoryStore::removexattr(const Node& node, const char* name) {
   if (const Status status = enter("removexattr"); !status) return status;
   const Guard guard(mutex_);
   MemoryInode& inode = inode_of(node);
-  if (const Status status = check_xattr_name(inode, name, EPERM); !status) return status;
+  if (const Status status = check_xattr_name(inode, name, caps_.has_acls, EPERM); !status)
+    return status;
   const auto found = inode.xattrs.find(std::string_view(name));
   if (found == inode.xattrs.end()) return Errno(ENODATA);
   inode.xattrs.erase(found);

@@ -34,7 +34,7 @@ class MemoryStore final : public Store {
     std::uint32_t root_mode = 0755;
     std::uint32_t root_uid = 0;
     std::uint32_t root_gid = 0;
-    bool has_acls = false;                     // What caps() says; there are no lists.
+    bool has_acls = false;  // What caps() says; lists are kept, and mean nothing.
     AtimeRule atime_rule = AtimeRule::kNever;  // What caps() says; reading moves nothing.
     bool durable = false;  // Identity::generation is durable, for all but the root.
     // Called at the start of each operation with its name ("lookup", "rename", "write", ...),

@@ -180,6 +180,21 @@ TEST(MemoryStore, HolesAndDataAreFound) {
   EXPECT_EQ(user.attr(held).blocks, 0U);
 }
 
+TEST(MemoryStore, ListsAreKeptIfItSaysThatItHasThem) {
+  for (const bool has_acls : {true, false}) {
+    MemoryStore::Options options;
+    options.has_acls = has_acls;
+    MemoryStore store(options);
+    const Node root = store.root()->node;
+    constexpr const char* kList = "system.posix_acl_default";
+    EXPECT_EQ(code(store.getxattr(root, kList, {})), has_acls ? ENODATA : EOPNOTSUPP);
+    EXPECT_EQ(code(store.setxattr(root, kList, bytes_of("list"), 0)), has_acls ? 0 : EOPNOTSUPP);
+    EXPECT_EQ(code(store.getxattr(root, kList, {})), has_acls ? 0 : EOPNOTSUPP);
+    EXPECT_EQ(code(store.getxattr(root, "system.other", {})), EOPNOTSUPP);
+    store.release(root);
+  }
+}
+
 TEST(MemoryStore, ThreadsThatCreateAndRemoveLeaveNothing) {
   MemoryStore store;
   {
