@@ -44,11 +44,8 @@ void reply_value(Request& r, std::size_t size, Read read) {
 void getxattr(Request& r, fuse_ino_t ino, const char* name, std::size_t size) {
   const NodeId id = r.id(ino);
   if (id.is_root() && std::string_view(name) == kStatsXattr) return get_stats(r, size);
-  const Result<Cache::Pin> pin = r.fs.cache.pin(id);
-  if (!pin) return r.reply.error(pin.error());
-  reply_value(r, size, [&](std::span<std::byte> into) {
-    return r.fs.store.getxattr(pin->node(), name, into);
-  });
+  reply_value(r, size,
+              [&](std::span<std::byte> into) { return r.fs.cache.getxattr(r.me, id, name, into); });
 }
 
 // Takes out of a list of names, each with a NUL behind it, those that only a superuser may know of: the
@@ -79,11 +76,11 @@ void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
   r.reply.bytes(room.first(length));
 }
 
-// An ACL decides who may pass a directory, and setting one may change the mode; any other
-// attribute changes nothing but the time of change.
+// An ACL decides who may pass a directory, and setting one may change the mode. That it is absent, or a
+// capability, is cached (Cache::getxattr), and a file system may have another name for the same (XFS:
+// trusted.SGI_ACL_FILE). What is the user's changes nothing but the time of change.
 Fields fields_of(std::string_view name) {
-  // Access control lists, whatever their kind, may change the mode.
-  return name.starts_with("system.") ? Fields::kWalk : Fields::kStat;
+  return name.starts_with("user.") ? Fields::kStat : Fields::kWalk;
 }
 
 // An access control list that is set sets the mode, too, and may cost the object its set-group-id.

@@ -3,9 +3,9 @@
 // nothing changed while it was given (the lease). Included by basic_cache.h.
 //
 // A lease is a count sampled before the store is asked: aseq for attributes, the directory's cseq
-// for a name. Whoever changes the object makes it odd before the store is told. So an unchanged,
-// even count means that what the store said is still so. A lost lease costs caching, never truth:
-// the caller gets what the store said during the call.
+// for a name, nseq for the absence of an extended attribute. Whoever changes the object makes it odd
+// before the store is told. So an unchanged, even count means that what the store said is still so.
+// A lost lease costs caching, never truth: the caller gets what the store said during the call.
 #pragma once
 
 #include <sys/stat.h>
@@ -256,6 +256,49 @@ void BasicCache<Policy>::remember_link(NodeId id, std::string_view target) {
     }
   }
   free_string(core_.slots, cells);
+}
+
+template <LockingPolicy Policy>
+Result<std::size_t> BasicCache<Policy>::getxattr(Worker& me, NodeId id, const char* name,
+                                                 std::span<std::byte> into) {
+  const std::uint64_t absence = absence_of(name);
+  if (absence != 0) {
+    const Outcome outcome = fast_.lacks(id, absence);
+    if (outcome == Outcome::kHit) {
+      me.count(Counter::kGetxattrHit);
+      return Errno(ENODATA);
+    }
+    me.count(fallback_counter(outcome));
+  }
+  const Result<Pin> held = pin(id);
+  if (!held) return held.error();
+  const Stamp before = core_.slots.inode(id.index()).nseq.sample();
+  const std::uint64_t until = core_.until();
+  me.count(Counter::kGetxattrLocked);
+  Result<std::size_t> told = core_.store.getxattr(held->node(), name, into);
+  EVENFS_PAUSE("getxattr.told");
+  if (absence != 0 && !told && told.error() == Errno(ENODATA)) {
+    (void)note_absence(id, absence, before, until);
+  }
+  return told;
+}
+
+// Nothing else changes, so this needs no section: who reads the old value asks, too.
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::note_absence(NodeId id, std::uint64_t absence, Stamp before,
+                                      std::uint64_t until) {
+  const auto inode = core_.lock_inode(id.index());
+  InodePub& pub = inode.pub();
+  if (!stamp_is_stable(before) || !pub.nseq.same(before)) return false;
+  const std::uint64_t known = pub.absent.load(std::memory_order_relaxed);
+  std::uint64_t word = absent_word(absence, until);
+  // No longer than what was told first.
+  if (core_.lacks(known, kAnyAbsence)) {
+    word = absent_word(absence | (known & kAnyAbsence), std::min(until, absent_until(known)));
+  }
+  // [MO-2] release, as in Seqcount::begin(): who sees this sees the count that it goes with.
+  pub.absent.store(word, std::memory_order_release);
+  return true;
 }
 
 template <LockingPolicy Policy>

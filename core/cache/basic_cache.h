@@ -35,6 +35,8 @@ class BasicCache final : public Cache {
   }
   Result<std::string> readlink(Worker& me, NodeId id) override;
   Status access(Worker& me, NodeId id, const Cred& cred, int mask) override;
+  Result<std::size_t> getxattr(Worker& me, NodeId id, const char* name,
+                               std::span<std::byte> into) override;
 
   Result<Entry> mknod(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, std::uint64_t rdev,
                       const Cred& cred) override;
@@ -80,6 +82,7 @@ class BasicCache final : public Cache {
 
   // The lock-free paths themselves, for in-process users who go elsewhere on a fallback.
   Outcome try_getattr(NodeId id, Attr& attr) noexcept { return fast_.getattr(id, attr); }
+  Outcome try_lacks(NodeId id, std::uint64_t absence) noexcept { return fast_.lacks(id, absence); }
   Outcome try_lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {
     return fast_.lookup(dir, name, count, entry);
   }
@@ -127,6 +130,8 @@ class BasicCache final : public Cache {
   Result<Entry> lookup_self(Worker& me, NodeId id);
   // Caches what the store said, unless aseq is no longer `before`.
   bool publish(NodeId id, const Attr& attr, Stamp before, std::uint64_t until);
+  // Notes that the store has said so, unless nseq is no longer `before`: false then.
+  bool note_absence(NodeId id, std::uint64_t absence, Stamp before, std::uint64_t until);
   void remember_link(NodeId id, std::string_view target);
 
   // --- change.h

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -56,7 +57,7 @@ struct Opened {
 };
 
 // What a change touches: attributes that only stat reports (size, times, link count), or also
-// what a walk needs (mode, owner, ACL).
+// what a walk needs (mode, owner, ACL, and capabilities with it).
 enum class Fields : std::uint8_t { kStat, kWalk };
 
 // Gauges: the state of the cache when asked, read without stopping anybody.
@@ -116,6 +117,10 @@ class Cache {
   virtual bool peek_attr(NodeId id, Attr& attr) = 0;
   virtual Result<std::string> readlink(Worker& me, NodeId id) = 0;
   virtual Status access(Worker& me, NodeId id, const Cred& cred, int mask) = 0;
+  // As Store::getxattr. That a capability, an access control list or a label (absence.h) is not there is
+  // answered from the cache. So whoever sets one, or what stands for it, does it in a Change of kWalk.
+  virtual Result<std::size_t> getxattr(Worker& me, NodeId id, const char* name,
+                                       std::span<std::byte> into) = 0;
 
   // --- Changes. Those that return an Entry count one lookup.
 

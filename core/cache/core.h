@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/cache/absence.h"
 #include "core/cache/cache.h"
 #include "core/cache/inode_section.h"
 #include "core/cache/name_key.h"
@@ -105,6 +106,10 @@ struct Core {
   // 0 is never: what has to be asked for in any case.
   bool fresh(std::uint64_t until_tick) const noexcept {
     return until_tick != 0 && until_tick >= tick.load(std::memory_order_relaxed);
+  }
+  // Whether an inode's `absent` says that of one of `absences`, and may still be believed.
+  bool lacks(std::uint64_t word, std::uint64_t absences) const noexcept {
+    return (word & absences) != 0 && fresh(absent_until(word));
   }
 
   auto lock_inode(std::uint32_t index) noexcept { return InodeGuard<Policy>(policy, slots, index); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// FastPath: lookup, getattr, mode and readlink of what is cached. No system call, no allocation, no wait;
-// under the lockless policy no lock and, but for LOOKUP's count and the clock's mark, which is set once,
-// no store to shared memory.
+// FastPath: lookup, getattr, mode, lacks and readlink of what is cached. No system call, no allocation,
+// no wait; under the lockless policy no lock and, but for LOOKUP's count and the clock's mark, which is
+// set once, no store to shared memory.
 //
 // Every function ends in one of the outcomes below. Answers (kHit, kNegative) were true, as a
 // whole, at one instant between the call and the return: everything read was sampled before, and
@@ -31,6 +31,7 @@ enum class Outcome : std::uint8_t {
   kAclUnknown,
   kTooDeep,
   kSymlinkUncached,
+  kXattrUnknown,
 };
 
 // The counter of an outcome that is no answer.
@@ -58,6 +59,8 @@ constexpr Counter fallback_counter(Outcome outcome) noexcept {
       return Counter::kFallTooDeep;
     case Outcome::kSymlinkUncached:
       return Counter::kFallSymlinkUncached;
+    case Outcome::kXattrUnknown:
+      return Counter::kFallXattrUnknown;
     case Outcome::kHit:
     case Outcome::kNegative:
       break;
@@ -105,6 +108,25 @@ class FastPath {
     if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;
     if (generation != id.generation()) return Outcome::kStaleId;
     return core_.fresh(until) ? Outcome::kHit : Outcome::kExpired;
+  }
+
+  // Whether an extended attribute (one of absence.h) is known not to be there: kHit. Under nseq, like
+  // the mode, so that writes leave it be.
+  Outcome lacks(NodeId id, std::uint64_t absence) noexcept {
+    if (!in_bounds(id)) return Outcome::kStaleId;
+    const auto section = core_.policy.read_by_id();
+    const InodePub& pub = core_.slots.inode(id.index());
+    const auto guard = core_.policy.read_inode(core_.slots.inode_priv(id.index()).lock);
+    const Stamp stamp = pub.nseq.sample();
+    if (!stamp_is_stable(stamp)) return Outcome::kInodeBusy;
+    const std::uint64_t absent = pub.absent.load(std::memory_order_relaxed);
+    const std::uint32_t generation = pub.generation.load(std::memory_order_relaxed);
+    EVENFS_PAUSE("lacks.copied");
+    validation_fence();
+    if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;
+    if (generation != id.generation()) return Outcome::kStaleId;
+    if ((absent & absence) == 0) return Outcome::kXattrUnknown;
+    return core_.lacks(absent, absence) ? Outcome::kHit : Outcome::kExpired;
   }
 
   Outcome lookup(NodeId dir, NameRef name, Count count, Entry& entry) noexcept {

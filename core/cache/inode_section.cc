@@ -30,6 +30,7 @@ void InodeSection::store_walk(InodePub& pub, const Attr& attr, std::uint64_t unt
   pub.uid.store(attr.uid, kRelaxed);
   pub.gid.store(attr.gid, kRelaxed);
   pub.walk_until.store(until, kRelaxed);
+  pub.absent.store(0, kRelaxed);
 }
 
 void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
@@ -44,7 +45,6 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   pub_.parent_index.store(0, kRelaxed);
   pub_.parent_generation.store(0, kRelaxed);
   pub_.link_cell.store(0, kRelaxed);
-  pub_.acl_until.store(0, kRelaxed);
   pub_.page_stamp.store(0, kRelaxed);
   priv_.node = found.node;
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The way to change an inode's attributes: under its lock, inside a write section. (Outside of one, under
-// the lock all the same: the link's target, once in a life; acl_until; a dying inode's generation.)
+// the lock all the same: the link's target, once in a life; absent; a dying inode's generation.)
 //
 // InodeGuard is the proof that the inode lock is held, InodeSection the proof that the counts are
 // odd; every setter is a member of InodeSection, so neither can be forgotten.
@@ -31,7 +31,7 @@ class InodeLock {
     if (fields == Fields::kWalk) {
       if (priv_.walk_users++ == 0) pub_.nseq.begin();
       pub_.walk_until.store(0, std::memory_order_relaxed);
-      pub_.acl_until.store(0, std::memory_order_relaxed);
+      pub_.absent.store(0, std::memory_order_relaxed);
     }
   }
   // Whether the one open section was alone from its beginning: then what the store said after the
@@ -99,7 +99,8 @@ class [[nodiscard]] InodeSection {
     pub().walk_until.store(until, std::memory_order_relaxed);
   }
 
-  // REQUIRES: Fields::kWalk; likewise for set_parent.
+  // Whoever changed them may have set a list, too: no absence is believed any more. REQUIRES: Fields::kWalk;
+  // likewise for set_parent.
   void set_owner_and_mode(const Attr& attr, std::uint64_t until) noexcept {
     EVENFS_ASSERT(fields_ == Fields::kWalk);
     store_walk(pub(), attr, until);

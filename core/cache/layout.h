@@ -31,7 +31,7 @@
 //   field                         writer, while holding                        reader
 //   InodePub  line 0              inode lock, nseq odd                         anyone, validate nseq
 //             walk_until,         inode lock; 0 with nseq odd                  anyone, validate nseq
-//             acl_until
+//             absent
 //             line 1, 2           inode lock, aseq odd                         anyone, validate aseq
 //             generation          reclaimer: id stripe, all counts odd         anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
@@ -84,7 +84,7 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint32_t> link_cell{0};   // Symbolic links only: the target; 0 is not cached.
   Shared<std::uint32_t> id_next{0};     // Next in the inode table's chain, or its end marker.
   Shared<std::uint64_t> walk_until{0};  // Tick up to which line 0 was confirmed by the store.
-  Shared<std::uint64_t> acl_until{0};   // And up to which it is known to have no ACL; 0: unknown.
+  Shared<std::uint64_t> absent{0};      // Attributes that are not there, and up to when: absence.h.
   Shared<std::uint64_t> identity_generation{0};  // Constant in a life; 0 between two.
   // Line 1: what stat reports.
   Seqcount aseq;

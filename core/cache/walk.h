@@ -93,8 +93,8 @@ class FastWalk {
     mode_ = pub.mode.load(kRelaxed);
     uid_ = pub.uid.load(kRelaxed);
     gid_ = pub.gid.load(kRelaxed);
-    acl_decides_ =
-        core_.store.caps().has_acls && cred_.uid != 0 && !core_.fresh(pub.acl_until.load(kRelaxed));
+    acl_decides_ = core_.store.caps().has_acls && cred_.uid != 0 &&
+                   !core_.lacks(pub.absent.load(kRelaxed), kNoAccessList | kNoListsThere);
     EVENFS_PAUSE("walk.stepped");
     return Outcome::kHit;
   }
@@ -260,7 +260,7 @@ Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cr
   if (!S_ISDIR(attr->mode)) return Errno(ENOTDIR);
   const bool allowed = bits_allow_search(attr->mode, attr->uid, attr->gid, cred);
   if (!core_.store.caps().has_acls || cred.uid == 0 ||
-      core_.fresh(pub.acl_until.load(std::memory_order_relaxed))) {
+      core_.lacks(pub.absent.load(std::memory_order_relaxed), kNoAccessList | kNoListsThere)) {
     return allowed ? Status() : Errno(EACCES);
   }
   const std::uint64_t until = core_.until();
@@ -268,15 +268,8 @@ Status BasicCache<Policy>::may_search(Worker& me, const Pin& dir, const Cred& cr
   if (acl || (acl.error() != Errno(ENODATA) && acl.error() != Errno(EOPNOTSUPP))) {
     return core_.store.access(dir.node(), cred, X_OK);
   }
-  {
-    const auto inode = core_.lock_inode(dir.id().index());
-    // Nothing else changes, so this needs no section: who reads the old value asks, too.
-    if (stamp_is_stable(before) && pub.nseq.same(before)) {
-      // [MO-2] release, as in Seqcount::begin(): who sees this sees the count that it goes with.
-      inode.pub().acl_until.store(until, std::memory_order_release);
-      return allowed ? Status() : Errno(EACCES);
-    }
-  }
+  const std::uint64_t absence = acl.error() == Errno(ENODATA) ? kNoAccessList : kNoListsThere;
+  if (note_absence(dir.id(), absence, before, until)) return allowed ? Status() : Errno(EACCES);
   // The bits may be of before a change, and the list of after it.
   return core_.store.access(dir.node(), cred, X_OK);
 }

@@ -25,10 +25,12 @@ namespace evenfs {
   X(kLookupNegative, "lookup.negative", "lookups answered ENOENT without a lock by a negative dentry") \
   X(kGetattrHit, "getattr.hit", "getattrs answered without a lock") \
   X(kReadlinkHit, "readlink.hit", "symbolic links read without a lock") \
+  X(kGetxattrHit, "getxattr.hit", "extended attributes known to be absent, answered without a lock") \
   X(kWalkHit, "walk.hit", "whole paths resolved without a lock, errors included") \
   X(kLookupLocked, "lookup.store", "lookups that asked the store") \
   X(kGetattrLocked, "getattr.store", "getattrs that asked the store") \
   X(kReadlinkLocked, "readlink.store", "readlinks that asked the store") \
+  X(kGetxattrLocked, "getxattr.store", "getxattrs that asked the store") \
   X(kWalkLocked, "walk.locked", "paths that were finished component by component") \
   X(kFallMiss, "fallback.miss", "left the lock-free path: no dentry of that name is cached") \
   X(kFallDentryChanged, "fallback.dentry_changed", "left: a dentry died or its chain moved while it was read") \
@@ -41,6 +43,7 @@ namespace evenfs {
   X(kFallAclUnknown, "fallback.acl_unknown", "left: the permission bits alone do not decide") \
   X(kFallTooDeep, "fallback.too_deep", "left: more components or links than a lock-free walk keeps") \
   X(kFallSymlinkUncached, "fallback.symlink_uncached", "left: a symbolic link's target is not cached") \
+  X(kFallXattrUnknown, "fallback.xattr_unknown", "left: an extended attribute is not known to be absent") \
   X(kFillPublished, "fill.published", "attributes read from the store and cached") \
   X(kFillLost, "fill.lost", "attributes not cached: the inode changed while the store was asked") \
   X(kDentryInserted, "dentry.inserted", "positive dentries cached") \

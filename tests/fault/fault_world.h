@@ -173,6 +173,11 @@ std::vector<Operation<Policy>> changers() {
          w.cache->invalidate(w.file);
          return code(w.cache->getattr(*w.me, w.file, nullptr));
        }},
+      {"getxattr of what is not known to be absent",
+       [](W& w) {
+         const int error = code(w.cache->getxattr(*w.me, w.file, "security.capability", {}));
+         return error == ENODATA ? 0 : error;
+       }},
       {"readlink of what is not cached",
        [](W& w) { return code(w.cache->readlink(*w.me, w.link)); }},
       {"readlink of what is cached",

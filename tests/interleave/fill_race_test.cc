@@ -42,6 +42,37 @@ TYPED_TEST(FillRace, AttributesOfBeforeAnInvalidation) {
   EXPECT_EQ(w.fast_attr(f), Outcome::kAttrInvalid);
 }
 
+// The store has said that it is not there, and then it is.
+TYPED_TEST(FillRace, AnAbsentAttributeOfBeforeItWasSet) {
+  constexpr const char* kName = "security.capability";
+  World<TypeParam> w;
+  const NodeId f = w.mknod(kRoot, "f").id;
+  Steered filler(w.registry, [&](Worker& me) { (void)w.cache->getxattr(me, f, kName, {}); });
+  ASSERT_TRUE(filler.run_to("getxattr.told"));
+  {
+    const auto change = w.cache->begin_change(f, Fields::kWalk);
+    ASSERT_TRUE(change.ok());
+    EXPECT_EQ(code(w.store.setxattr(change->node(), kName, {}, 0)), 0);
+  }
+  filler.finish();
+  EXPECT_EQ(w.cache->try_lacks(f, kNoCapability), Outcome::kXattrUnknown);
+  EXPECT_EQ(code(w.cache->getxattr(*w.me, f, kName, {})), 0);
+}
+
+// A change is under way when the store is asked, and over when its answer would be noted.
+TYPED_TEST(FillRace, AnAbsentAttributeToldDuringAChange) {
+  World<TypeParam> w;
+  const NodeId f = w.mknod(kRoot, "f").id;
+  Steered filler(w.registry,
+                 [&](Worker& me) { (void)w.cache->getxattr(me, f, "security.capability", {}); });
+  {
+    const auto change = w.cache->begin_change(f, Fields::kWalk);
+    ASSERT_TRUE(filler.run_to("getxattr.told"));
+  }
+  filler.finish();
+  EXPECT_EQ(w.cache->try_lacks(f, kNoCapability), Outcome::kXattrUnknown);
+}
+
 // The name, told by the store, is removed and made again before it is cached.
 TYPED_TEST(FillRace, ANameOfBeforeARemoval) {
   for (const char* point : {"resolve.told", "insert.listed"}) {

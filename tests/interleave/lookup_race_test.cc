@@ -13,6 +13,8 @@ namespace {
 
 using Lockless = World<LocklessPolicy>;
 
+constexpr const char* kCapability = "security.capability";
+
 // Where a lookup of a name that is there can be held, from the match on.
 constexpr const char* kLookupPoints[] = {"find.matched", "lookup.found", "lookup.copied",
                                          "lookup.counted"};
@@ -147,6 +149,7 @@ template <class Ask>
 void expect_stale_when_the_slot_goes_on(const char* point, Ask ask) {
   Lockless w;
   const NodeId f = w.mknod(kRoot, "f", 0600).id;
+  ASSERT_EQ(code(w.cache->getxattr(*w.me, f, kCapability, {})), ENODATA);
   int error = 0;
   Steered reader(w.registry, [&](Worker& me) { error = code(ask(w, me, f)); });
   ASSERT_TRUE(reader.run_to(point));
@@ -172,6 +175,28 @@ TEST(LookupRace, AModeIsNeverThatOfTheNextInodeInTheSlot) {
   expect_stale_when_the_slot_goes_on("mode.copied", [](Lockless& w, Worker& me, NodeId id) {
     return w.cache->mode(me, id, nullptr);
   });
+}
+
+TEST(LookupRace, AnAbsentAttributeIsNeverThatOfTheNextInodeInTheSlot) {
+  expect_stale_when_the_slot_goes_on("lacks.copied", [](Lockless& w, Worker& me, NodeId id) {
+    return w.cache->getxattr(me, id, kCapability, {});
+  });
+}
+
+TEST(LookupRace, AnAttributeThatIsSetIsNotMissed) {
+  Lockless w;
+  const NodeId f = w.mknod(kRoot, "f").id;
+  ASSERT_EQ(code(w.cache->getxattr(*w.me, f, kCapability, {})), ENODATA);
+  Result<std::size_t> seen = Errno(EIO);
+  Steered reader(w.registry, [&](Worker& me) { seen = w.cache->getxattr(me, f, kCapability, {}); });
+  ASSERT_TRUE(reader.run_to("lacks.copied"));
+  {
+    const auto change = w.cache->begin_change(f, Fields::kWalk);
+    ASSERT_TRUE(change.ok());
+    EXPECT_EQ(code(w.store.setxattr(change->node(), kCapability, {}, 0)), 0);
+  }
+  reader.finish();
+  EXPECT_EQ(code(seen), 0);
 }
 
 // The number's inode goes while the chain is read, and its slot goes to another object.

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * no_acl: that a directory has no access control list is noted without its count being made odd (MO-2).
+ * no_acl: that an inode has no access control list is noted without its count being made odd (MO-2).
  *
- * Code      core/cache/walk.h: may_search, step_to, run; core/cache/inode_section.h: open, close. One thread
- *           takes the list away; another, ordered after it by the inode lock, is told that there is none, and
- *           notes it; a walk began before.
- * Property  A walk that has validated the bits, and believes that they decide, is of a time without a list.
+ * Code      core/cache/answer.h: note_absence; walk.h: step_to, run; fast_path.h: lacks; inode_section.h: open,
+ *           close. One thread takes the list away; another, ordered after it by the inode lock, is told that
+ *           there is none, and notes it; a walk, or somebody who asks for the list, began before.
+ * Property  A walk that has validated the bits, and believes that they decide, is of a time without a list;
+ *           so is the answer that there is none.
  *
  * Mutations
- *   -DRELAXED_ACL_UNTIL  may_search stores the tick relaxed
+ *   -DRELAXED_ABSENT  note_absence stores the word relaxed
  *   -DNO_VALIDATION_FENCE  no acquire fence before the count is compared
  */
 #include "litmus.h"
@@ -16,11 +17,11 @@
 #define FRESH 9 /* A tick. 0 is none. */
 
 static atomic_ulong nseq;
-static atomic_int acl_until, unlocked;
+static atomic_int absent, unlocked;
 
 static void reset(void) {
   PUT(nseq, 2);
-  PUT(acl_until, 0);
+  PUT(absent, 0);
   PUT(unlocked, 0);
 }
 
@@ -28,7 +29,7 @@ static void reset(void) {
 static void *changer(void *unused) {
   PUT(nseq, 3);
   FENCE_REL();
-  PUT(acl_until, 0);
+  PUT(absent, 0);
   PUT_REL(nseq, 4);
   PUT_REL(unlocked, 1);
   return unused;
@@ -36,10 +37,10 @@ static void *changer(void *unused) {
 
 static void *noter(void *unused) {
   if (!GET_ACQ(unlocked)) return unused;
-#ifdef RELAXED_ACL_UNTIL
-  PUT(acl_until, FRESH);
+#ifdef RELAXED_ABSENT
+  PUT(absent, FRESH);
 #else
-  PUT_REL(acl_until, FRESH);
+  PUT_REL(absent, FRESH);
 #endif
   return unused;
 }
@@ -47,11 +48,11 @@ static void *noter(void *unused) {
 static void *walker(void *unused) {
   const unsigned long stamp = GET_ACQ(nseq);
   if (ODD(stamp)) return unused;
-  const int none_until = GET(acl_until);
+  const int seen = GET(absent);
 #ifndef NO_VALIDATION_FENCE
   FENCE_ACQ();
 #endif
-  if (GET(nseq) != stamp || none_until != FRESH) return unused;
+  if (GET(nseq) != stamp || seen != FRESH) return unused;
   assert(stamp == 4);
   return unused;
 }

@@ -44,7 +44,7 @@ def one(name, what, file, old, new, *by, hidden=""):
 
 LOOKUP_RACE, WALK_RACE = "lookup_race_test", "walk_race_test"
 FILL_RACE, LIFETIME_RACE = "fill_race_test", "lifetime_race_test"
-TORTURE, LEASE, IDS = "torture_test", "lease_test", "ids_test"
+TORTURE, LEASE, IDS, XATTR_T = "torture_test", "lease_test", "ids_test", "xattr_test"
 
 READERS = (
     one("getattr-not-validated", "aseq is not compared after the copy (I1)", FAST,
@@ -95,8 +95,36 @@ READERS = (
         WALK_RACE),
     one("walk-until-not-cleared", "the mode is believed after its section (F3)", SECTION,
         "      pub_.walk_until.store(0, std::memory_order_relaxed);\n", "", "walk_test", LEASE),
-    one("acl-until-not-cleared", "no ACL is believed after one was set (F3)", SECTION,
-        "      pub_.acl_until.store(0, std::memory_order_relaxed);\n", "", "walk_test"),
+    one("absence-not-cleared", "no ACL or capability is believed after one was set (F3)", SECTION,
+        "      pub_.absent.store(0, std::memory_order_relaxed);\n", "", XATTR_T, "walk_test"),
+    one("absence-outlives-its-mode", "an ACL is not believed that came with the mode that is served", BIRTH,
+        "  pub.absent.store(0, kRelaxed);\n", "", XATTR_T),
+    one("absence-not-validated", "nseq is not compared after an absence was read", FAST,
+        "if (!pub.nseq.same(stamp)) return Outcome::kInodeChanged;\n"
+        "    if (generation != id.generation()) return Outcome::kStaleId;\n    if ((absent",
+        "if (generation != id.generation()) return Outcome::kStaleId;\n    if ((absent", LOOKUP_RACE),
+    one("absence-of-any-generation", "the absence of the next inode in the slot is told", FAST,
+        "    if (generation != id.generation()) return Outcome::kStaleId;\n    if ((absent & absence)",
+        "    if ((absent & absence)", XATTR_T, IDS),
+    one("absence-without-lease", "an attribute is believed absent that was set meanwhile (B4)", ANSWER,
+        "if (!stamp_is_stable(before) || !pub.nseq.same(before)) return false;",
+        "if (!stamp_is_stable(before)) return false;", FILL_RACE, XATTR_T),
+    one("absence-in-an-open-section", "an absence that was told during a change is believed (B4)", ANSWER,
+        "if (!stamp_is_stable(before) || !pub.nseq.same(before)) return false;",
+        "if (!pub.nseq.same(before)) return false;", XATTR_T),
+    one("absence-prolonged", "an absence is believed longer because another one was told later", ANSWER,
+        "absent_word(absence | (known & kAnyAbsence), std::min(until, absent_until(known)))",
+        "absent_word(absence | (known & kAnyAbsence), until)", XATTR_T),
+    one("absence-that-expired-is-taken-along", "an absence that had expired is believed again", ANSWER,
+        "  if (core_.lacks(known, kAnyAbsence)) {\n"
+        "    word = absent_word(absence | (known & kAnyAbsence), std::min(until, absent_until(known)));\n  }\n",
+        "  word = absent_word(absence | (known & kAnyAbsence), until);\n", XATTR_T),
+    one("any-error-is-an-absence", "an attribute that could not be read is believed absent", ANSWER,
+        "if (absence != 0 && !told && told.error() == Errno(ENODATA)) {", "if (absence != 0 && !told) {",
+        XATTR_T),
+    one("no-lists-is-no-list", "where there are no lists the kernel is told ENODATA", WALK,
+        "acl.error() == Errno(ENODATA) ? kNoAccessList : kNoListsThere", "kNoAccessList | kNoListsThere",
+        XATTR_T),
     one("stat-flags-not-cleared", "attributes are served after a section that did not say them", SECTION,
         "    pub_.stat_flags.store(0, std::memory_order_relaxed);\n", "", LEASE),
     one("expired-is-served", "what is older than --cache-ttl is served", "core/cache/core.h",

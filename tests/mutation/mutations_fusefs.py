@@ -180,8 +180,11 @@ SECTIONS = (
         "    const Result<Cache::Pin> change = r.fs.cache.pin(r.id(ino));\n"
         "    if (!change) return change.error();\n    return r.fs.store.removexattr(", SECTIONS_T),
     one("acl-is-no-walk-change", "a walk believes a mode of before a list was set", XATTR,
-        "return name.starts_with(\"system.\") ? Fields::kWalk : Fields::kStat;",
-        "return name.starts_with(\"evenfs.\") ? Fields::kWalk : Fields::kStat;", SECTIONS_T),
+        "return name.starts_with(\"user.\") ? Fields::kStat : Fields::kWalk;",
+        "return name.empty() ? Fields::kWalk : Fields::kStat;", SECTIONS_T),
+    one("capability-is-no-walk-change", "a capability is believed absent after it was set", XATTR,
+        "return name.starts_with(\"user.\") ? Fields::kStat : Fields::kWalk;",
+        "return name.starts_with(\"system.\") ? Fields::kWalk : Fields::kStat;", SECTIONS_T),
     one("ioctl-without-section", "the time of before flags were set is served", IOCTL,
         "  const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);",
         "  const Result<Cache::Pin> change = r.fs.cache.pin(r.id(ino));", SECTIONS_T),

@@ -96,6 +96,51 @@ TEST_F(Sections, AnAccessControlListEndsWhatWasKnownOfTheMode) {
   }
 }
 
+class SectionsWithLists : public Sections {
+ protected:
+  SectionsWithLists() : Sections(lists()) {}
+
+  static MemoryStore::Options lists() {
+    MemoryStore::Options options;
+    options.has_acls = true;
+    return options;
+  }
+  int get(std::string_view name) { return error_of(request::getxattr(node_, name, 0)); }
+};
+
+TEST_F(SectionsWithLists, WhatIsAbsentIsAskedForOnceUntilItIsSet) {
+  for (const std::string_view name : {"security.capability", "security.selinux",
+                                      "system.posix_acl_access", "system.posix_acl_default"}) {
+    const std::uint64_t asked = kernel_.count(Counter::kGetxattrLocked);
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(get(name), ENODATA) << name;
+    EXPECT_EQ(error_of(request::write(node_, fh_, 0, "bytes")), 0);
+    EXPECT_EQ(get(name), ENODATA) << name;
+    EXPECT_EQ(error_of(request::setxattr(node_, "user.a", "v")), 0);
+    EXPECT_EQ(error_of(request::getxattr(node_, name, 100)), ENODATA) << name;
+    EXPECT_EQ(kernel_.count(Counter::kGetxattrLocked), asked + 1) << name;
+    EXPECT_EQ(error_of(request::setxattr(node_, name, "v")), 0);
+    EXPECT_EQ(ask(request::getxattr(node_, name, 100)).text(), "v") << name;
+    EXPECT_EQ(error_of(request::removexattr(node_, name)), 0);
+    EXPECT_EQ(get(name), ENODATA) << name;
+    ask(request::chmod(node_, 0600));
+    EXPECT_EQ(get(name), ENODATA) << name;
+    EXPECT_EQ(kernel_.count(Counter::kGetxattrLocked), asked + 4) << name;
+  }
+}
+
+// XFS has a list of its own name behind system.posix_acl_access.
+TEST_F(SectionsWithLists, AnAttributeOfTheSystemMayStandForAnother) {
+  for (const std::string_view name : {"trusted.SGI_ACL_FILE", "security.other"}) {
+    EXPECT_EQ(get("system.posix_acl_access"), ENODATA);
+    const std::uint64_t asked = kernel_.count(Counter::kGetxattrLocked);
+    EXPECT_EQ(error_of(request::setxattr(node_, name, "v")), 0);
+    EXPECT_EQ(get("system.posix_acl_access"), ENODATA);
+    EXPECT_EQ(error_of(request::removexattr(node_, name)), 0);
+    EXPECT_EQ(get("system.posix_acl_access"), ENODATA);
+    EXPECT_EQ(kernel_.count(Counter::kGetxattrLocked), asked + 2) << name;
+  }
+}
+
 TEST_F(Sections, AStatxThatWantsTheSourcesWordGetsIt) {
   constexpr std::uint32_t kForceSync = 0x2000;
   attr(node_);

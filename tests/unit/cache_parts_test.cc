@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/cache/absence.h"
 #include "core/cache/cells.h"
 #include "core/cache/inode_section.h"
 #include "core/cache/name_key.h"
@@ -312,6 +313,29 @@ TEST(Slots, WhatIsNoArenaIsNotAttached) {
   ASSERT_EQ(::pread(slots->fd(), &header, sizeof header, 0), ssize_t{sizeof header});
   ASSERT_EQ(::pwrite(empty.get(), &header, sizeof header, 0), ssize_t{sizeof header});
   EXPECT_EQ(code(Slots::attach(empty.get())), EINVAL);  // Shorter than it says.
+}
+
+TEST(Absence, IsOfFourNamesAndEachHasABit) {
+  EXPECT_EQ(absence_of("security.capability"), kNoCapability);
+  EXPECT_EQ(absence_of("system.posix_acl_access"), kNoAccessList);
+  EXPECT_EQ(absence_of("system.posix_acl_default"), kNoDefaultList);
+  EXPECT_EQ(absence_of("security.selinux"), kNoLabel);
+  for (const char* other :
+       {"", "security.capabilit", "security.capability2", "user.a", "system."}) {
+    EXPECT_EQ(absence_of(other), 0U) << other;
+  }
+  EXPECT_EQ(kNoCapability ^ kNoAccessList ^ kNoDefaultList ^ kNoListsThere ^ kNoLabel, kAnyAbsence);
+}
+
+TEST(Absence, AWordHasNamesAndATickAndTheLastTickIsForEver) {
+  const std::uint64_t word = absent_word(kNoCapability | kNoListsThere, 77);
+  EXPECT_EQ(word & kAnyAbsence, kNoCapability | kNoListsThere);
+  EXPECT_EQ(absent_until(word), 77U);
+  EXPECT_EQ(absent_until(absent_word(kAnyAbsence, 0)), 0U);
+  const std::uint64_t forever = absent_word(kNoDefaultList, ~std::uint64_t{0});
+  EXPECT_EQ(forever & kAnyAbsence, kNoDefaultList);
+  EXPECT_EQ(absent_until(forever), ~std::uint64_t{0} >> kAbsenceBits);
+  EXPECT_EQ(absent_word(kNoDefaultList, absent_until(forever)), forever);
 }
 
 }  // namespace

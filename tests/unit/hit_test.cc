@@ -35,6 +35,7 @@ struct HitWorld : World<Policy> {
     all = code(c.peek(*this->me, dir, name_of("missing"))) == ENOENT && all;
     all = c.getattr(*this->me, file, nullptr).ok() && all;
     all = c.walk(*this->me, kRoot, "l", kSuper, true).ok() && all;
+    all = code(c.getxattr(*this->me, file, "security.capability", {})) == ENODATA && all;
     return all;
   }
 
@@ -46,7 +47,7 @@ struct HitWorld : World<Policy> {
 
   std::uint64_t misses() const {
     return this->count(Counter::kLookupLocked) + this->count(Counter::kGetattrLocked) +
-           this->count(Counter::kWalkLocked);
+           this->count(Counter::kWalkLocked) + this->count(Counter::kGetxattrLocked);
   }
 };
 

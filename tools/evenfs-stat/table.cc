@@ -94,6 +94,7 @@ class Table {
     answer("lookup", {"lookup.hit", "lookup.negative"}, "lookup.store");
     answer("getattr", {"getattr.hit"}, "getattr.store");
     answer("readlink", {"readlink.hit"}, "readlink.store");
+    answer("getxattr", {"getxattr.hit"}, "getxattr.store");
   }
 
   void answer(std::string_view what, std::initializer_list<const char*> hits, const char* asked) {
