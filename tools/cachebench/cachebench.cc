@@ -9,7 +9,7 @@
 //               missing   peek of a name that a negative dentry answers
 //               walk      a path of five components, with permission checks
 //   axes        one       every thread the same name and inode
-//               shared    random names of one directory of 10,000
+//               shared    random names of one directory of 10,000, or of --files=N
 //               tree      random names of all directories but that one
 //               own       random names of a directory that only this thread uses
 //   pair/AXIS+writer: thread 0 changes modes and renames there instead of reading
@@ -30,14 +30,19 @@
 namespace evenfs::bench {
 namespace {
 
-constexpr std::size_t kPlan = 4096;  // Accesses chosen in advance, used round and round.
+// By the command line, before anything runs.
+int threads_max = static_cast<int>(std::max(2U, std::thread::hardware_concurrency()));
+int files = 10'000;  // In the directory that all share.
+// Accesses chosen in advance, used round and round: for a million files enough to find none of what a lookup
+// reads in a processor's cache.
+std::size_t plan_length = 4096;
 
 World& world_of(Locking locking) {
   static std::map<Locking, std::unique_ptr<World>> worlds;
   static std::mutex mutex;
   std::lock_guard lock(mutex);
   auto& world = worlds[locking];
-  if (!world) world = std::make_unique<World>(locking);
+  if (!world) world = std::make_unique<World>(locking, static_cast<std::size_t>(files));
   return *world;
 }
 
@@ -61,14 +66,14 @@ struct Plan {
 
 Plan plan(const World& world, Axis axis, int thread) {
   std::mt19937_64 random(static_cast<std::uint64_t>(thread) + 1);
-  std::vector<const File*> chosen(kPlan, &world.all()[0]);
+  std::vector<const File*> chosen(plan_length, &world.all()[0]);
   for (const File*& file : chosen) {
     if (axis == Axis::kOne) break;
-    const std::vector<File>& files = axis == Axis::kShared ? world.all()
-                                     : axis == Axis::kTree
-                                         ? world.own(random())
-                                         : world.own(static_cast<std::size_t>(thread));
-    file = &files[random() % files.size()];
+    const std::vector<File>& from = axis == Axis::kShared ? world.all()
+                                    : axis == Axis::kTree
+                                        ? world.own(random())
+                                        : world.own(static_cast<std::size_t>(thread));
+    file = &from[random() % from.size()];
   }
   Plan made;
   for (const File* file : chosen) made.names += file->name;
@@ -86,6 +91,7 @@ void loop(benchmark::State& state, Locking locking, Axis axis, Operation operati
   World& world = world_of(locking);
   const Plan accesses = plan(world, axis, state.thread_index());
   Worker me(world.registry());
+  const std::size_t length = accesses.accesses.size();
   std::size_t i = 0;
   // Not a range-for, for a clock that is this thread's own: all do as many iterations, and one that
   // writes needs longer for them.
@@ -97,7 +103,7 @@ void loop(benchmark::State& state, Locking locking, Axis axis, Operation operati
       state.SkipWithError("an access was not answered");
       break;
     }
-    i = (i + 1) % kPlan;
+    if (++i == length) i = 0;
   }
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
   state.counters["ns"] = took.count() / static_cast<double>(state.iterations());
@@ -161,11 +167,9 @@ void with_writer(benchmark::State& state, Locking locking, Axis axis) {
       state.SkipWithError("a change failed");
       break;
     }
-    i = (i + 1) % kPlan;
+    if (++i == accesses.accesses.size()) i = 0;
   }
 }
-
-int threads_max = static_cast<int>(std::max(2U, std::thread::hardware_concurrency()));
 
 template <class Operation>
 void add(Locking locking, const char* operation_name, Axis axis, Operation operation) {
@@ -197,21 +201,33 @@ void add_all(Locking locking) {
   for (const Axis axis : {Axis::kOne, Axis::kShared, Axis::kTree}) add_with_writer(locking, axis);
 }
 
-// Takes --max_threads=N away from the options, which are Google Benchmark's. False if N is wrong.
-bool take_max_threads(int& argc, char** argv) {
-  constexpr std::string_view kOption = "--max_threads=";
+// Takes OPTION=NUMBER away from the options, which are Google Benchmark's. False, and a line, if it is wrong.
+bool take(std::string_view option, int min, int max, int& value, int& argc, char** argv) {
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
-    const std::string_view option = argv[i];
-    if (!option.starts_with(kOption)) {
+    const std::string_view given = argv[i];
+    if (!given.starts_with(option)) {
       argv[kept++] = argv[i];
       continue;
     }
-    const char* end = option.data() + option.size();
-    const auto [stop, error] = std::from_chars(option.data() + kOption.size(), end, threads_max);
-    if (error != std::errc() || stop != end || threads_max < 2 || threads_max > 64) return false;
+    const char* end = given.data() + given.size();
+    const auto [stop, error] = std::from_chars(given.data() + option.size(), end, value);
+    if (error != std::errc() || stop != end || value < min || value > max) {
+      fmt::print(stderr, "cachebench: {} a number from {} to {}\n", option, min, max);
+      return false;
+    }
   }
   argc = kept;
+  return true;
+}
+
+bool take_options(int& argc, char** argv) {
+  constexpr int kMany = 1'000'000;
+  if (!take("--max_threads=", 2, 64, threads_max, argc, argv) ||
+      !take("--files=", 1, 10 * kMany, files, argc, argv)) {
+    return false;
+  }
+  if (files >= kMany) plan_length = 1 << 18;
   return true;
 }
 
@@ -220,10 +236,7 @@ bool take_max_threads(int& argc, char** argv) {
 
 int main(int argc, char** argv) {
   using evenfs::Locking;
-  if (!evenfs::bench::take_max_threads(argc, argv)) {
-    fmt::print(stderr, "cachebench: --max_threads: a number from 2 to 64\n");
-    return 2;
-  }
+  if (!evenfs::bench::take_options(argc, argv)) return 2;
   for (const Locking locking :
        {Locking::kLockless, Locking::kSharded, Locking::kRwlock, Locking::kMutex}) {
     evenfs::bench::add_all(locking);

@@ -2,7 +2,7 @@
 // World: a cache over a memory store, filled with files, that one benchmark after another uses.
 //
 //   /d0 ... /d63       a directory for each thread, 256 files each
-//   /all               10,000 files
+//   /all               10,000 files, or as many as --files says
 //   /p1/p2/p3/p4/file  a path of five components
 //
 // Names are 16 bytes, as most are (docs/benchmarks.md).
@@ -23,7 +23,6 @@
 
 namespace evenfs::bench {
 
-inline constexpr std::size_t kFiles = 10'000;
 inline constexpr std::size_t kOwnFiles = 256;
 inline constexpr std::size_t kOwnDirs = 64;
 inline constexpr std::string_view kDeepPath = "p1/p2/p3/p4/file";
@@ -46,10 +45,10 @@ inline NameRef name_ref(std::string_view name) { return expect(NameRef::make(nam
 
 class World {
  public:
-  explicit World(Locking locking)
+  World(Locking locking, std::size_t shared_files)
       : cache_(expect(make_cache(locking, store_, CacheOptions{}), "cache")) {
     Worker me(registry_);
-    add_files(me, "all", kFiles, all_);
+    add_files(me, "all", shared_files, all_);
     for (std::size_t d = 0; d < kOwnDirs; ++d) {
       own_.emplace_back();
       add_files(me, fmt::format("d{}", d), kOwnFiles, own_.back());

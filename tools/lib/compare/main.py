@@ -158,7 +158,7 @@ class Comparison:
         for mode in subjects.MODES:
             of_mode = [workload for workload in some if workload.mode == mode]
             if of_mode:
-                self.in_mode(mode, of_mode, chosen, source, progress)
+                self.in_mode(mode, of_mode, [s for s in chosen if mode in s.modes], source, progress)
 
 
 def finish(report, out):

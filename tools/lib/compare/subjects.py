@@ -28,10 +28,11 @@ class MountError(Exception):
 
 class Subject:
     """One thing to measure. command(source, point, mode) is what mounts it in the foreground, None
-    for the directory itself; `constant`: it answers anything and cannot be written."""
+    for the directory itself; `constant`: it answers anything and cannot be written; `modes`: those in
+    which it says something."""
 
-    def __init__(self, name, command, version="", constant=False):
-        self.name, self.command = name, command
+    def __init__(self, name, command, version="", constant=False, modes=MODES):
+        self.name, self.command, self.modes = name, command, modes
         self.version, self.constant = version, constant
 
     def __repr__(self):
@@ -47,7 +48,7 @@ def evenfs(tools, policy, transport, options, one_trip):
                 f"--entry-timeout={entry}", f"--attr-timeout={attr}", f"--negative-timeout={entry}",
                 *options, source, point]
     name = f"evenfs-{policy}-{transport}" + ("-one-trip" if one_trip else "")
-    return Subject(name, command, tools.version)
+    return Subject(name, command, tools.version, modes=("ask",) if one_trip else MODES)
 
 
 def nullfs(tools, transport):
