@@ -11,6 +11,7 @@ and --passthrough-ll. Needs root, /dev/fuse, and a machine that does nothing els
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -36,7 +37,8 @@ def say(text):
 
 def parse():
     parser = argparse.ArgumentParser(
-        prog="compare", description=__doc__.partition("\n")[0], epilog=__doc__.partition("\n")[2],
+        prog="compare", usage="compare [OPTION...] OUT", description=__doc__.partition("\n")[0],
+        epilog=__doc__.partition("\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path, metavar="OUT", nargs="?",
                         help="folder for results and plots")
@@ -45,6 +47,8 @@ def parse():
     parser.add_argument("--seconds", type=float, help="of runs that go on for a time (default 2, quick 0.5)")
     parser.add_argument("--workloads", default=".", metavar="REGEX", help="those that match")
     parser.add_argument("--subjects", default=".", metavar="REGEX", help="those that match")
+    parser.add_argument("--size", action="append", default=[], metavar="NAME=N",
+                        help=f"of {', '.join(vars(trees.FULL))}: how many files, or MiB of data")
     parser.add_argument("--passthrough-hp", metavar="PATH", help="libfuse's example program")
     parser.add_argument("--passthrough-ll", metavar="PATH", help="libfuse's example program")
     parser.add_argument("--cache-ttl", default="inf", metavar="TIME", help="evenfs' option (default inf)")
@@ -63,6 +67,12 @@ def parse():
             parser.error(f"{pattern}: {error}")
     if not args.out and not args.list:
         parser.error("OUT: a folder for results and plots is needed")
+    args.sizes = trees.QUICK if args.quick else trees.FULL
+    for text in args.size:
+        name, _, number = text.partition("=")
+        if name not in vars(args.sizes) or not number.isdigit():
+            parser.error(f"--size={text}: NAME=N, where NAME is one of {', '.join(vars(args.sizes))}")
+        args.sizes = dataclasses.replace(args.sizes, **{name: int(number)})
     if args.rounds < 1 or args.seconds < 0.05:
         parser.error("at least 1 round, of at least 0.05 seconds")
     return args
@@ -84,7 +94,7 @@ class Progress:
 class Comparison:
     def __init__(self, args, tools, work):
         self.args, self.tools, self.work = args, tools, work
-        self.sizes = trees.QUICK if args.quick else trees.FULL
+        self.sizes = args.sizes
         self.order = random.Random(args.seed)
         self.runs, self.failures = [], []
 

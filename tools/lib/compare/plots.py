@@ -18,7 +18,8 @@ def colour(name):
 
 def save(figure, out, name):
     for kind in ("png", "svg"):
-        figure.savefig(out / f"{name}.{kind}", dpi=110, bbox_inches="tight")
+        figure.savefig(out / f"{name}.{kind}", dpi=110, bbox_inches="tight",
+                       metadata={"Date": None} if kind == "svg" else None)
 
 
 def bars(axes, case, subjects):
@@ -104,7 +105,8 @@ def draw(report, out):
     except ImportError:
         return "no plots: matplotlib is not installed (Debian: python3-matplotlib)"
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "evenfs"  # The same file from the same figures.
+    # The same file from the same figures, with text as text.
+    matplotlib.rcParams.update({"svg.hashsalt": "evenfs", "svg.fonttype": "none"})
     import matplotlib.pyplot as plt
     cases = by_case(report["runs"])
     groups = {}

@@ -44,7 +44,8 @@ def draw(report, out):
     except ImportError:
         return "no plots: matplotlib is not installed (Debian: python3-matplotlib)"
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "evenfs"  # The same file from the same figures.
+    # The same file from the same figures, with text as text.
+    matplotlib.rcParams.update({"svg.hashsalt": "evenfs", "svg.fonttype": "none"})
     import matplotlib.pyplot as plt
     cases = by_case(report)
     rows = math.ceil(len(cases) / COLUMNS)
@@ -59,6 +60,7 @@ def draw(report, out):
     figure.supylabel("million operations per second, all threads", fontsize=9)
     figure.tight_layout()
     for kind in ("png", "svg"):
-        figure.savefig(out / f"cache.{kind}", dpi=110)
+        figure.savefig(out / f"cache.{kind}", dpi=110,
+                       metadata={"Date": None} if kind == "svg" else None)
     plt.close(figure)
     return "plots: cache.svg (and PNG)"
