@@ -19,7 +19,7 @@ def by_case(report):
         # A thread that writes is not in the rate.
         readers = run["threads"] - case.endswith("+writer")
         threads.setdefault(run["threads"], []).append(1000 * readers / run["ns"])
-    return cases
+    return dict(sorted(cases.items()))
 
 
 def panel(axes, case, policies):

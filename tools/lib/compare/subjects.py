@@ -100,7 +100,8 @@ def version_of(program, option):
     done = subprocess.run([program, option], capture_output=True, text=True, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "version" in line.lower()
              or any(char.isdigit() for char in line)]
-    return lines[0].strip() if lines else ""
+    own = [line for line in lines if pathlib.Path(program).name in line]
+    return (own or lines or [""])[0].strip()
 
 
 def libfuse_of(program):
