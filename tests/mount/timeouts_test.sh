@@ -60,8 +60,10 @@ stop
 start "${zero[@]}" --attr-timeout=0 --cache-ttl=0
 changes 300 d/f
 changes 300 d
-bounded 60 python3 -B - "$src/d" "$mnt/d/f" <<'EOF' || fail "permission of a directory is checked late"
+# By a descriptor: a name would be looked up, and its attributes come with that.
+bounded 60 python3 -B - "$src/d" "$mnt/d" <<'EOF' || fail "permission of a directory is checked late"
 import os, sys
+directory = os.open(sys.argv[2], os.O_RDONLY | os.O_DIRECTORY)
 os.setegid(65534)
 os.seteuid(65534)
 for number in range(300):
@@ -69,7 +71,7 @@ for number in range(300):
     os.chmod(sys.argv[1], (0o700, 0o755)[number % 2])
     os.seteuid(65534)
     try:
-        os.stat(sys.argv[2])
+        os.stat("f", dir_fd=directory)
         seen = 1
     except PermissionError:
         seen = 0
