@@ -129,8 +129,8 @@ class Comparison:
             self.order.shuffle(todo)
             for place in list(todo):
                 place.number = number
-                place.own.mkdir()
                 try:
+                    place.own.mkdir()
                     self.run_once(workload, place, number)
                 except (RuntimeError, OSError, subprocess.SubprocessError, ValueError) as error:
                     self.failed(workload, place.subject, number, error)

@@ -10,6 +10,20 @@ OTHERS = "#d08a2e"
 SCALES = {"s": (1000, "ms"), "ns": (0.001, "us"), "ops/s": (0.001, "thousand operations/s"),
           "MiB/s": (1, "MiB/s")}
 QUANTILES = (("p50", 0.5), ("p99", 0.99), ("p99_9", 0.999))
+NO_PLOTS = "no plots: matplotlib is not installed (Debian: python3-matplotlib)"
+
+
+def pyplot():
+    """matplotlib.pyplot, to draw into files; None where it is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg")
+    # The same file from the same figures, with text as text.
+    matplotlib.rcParams.update({"svg.hashsalt": "evenfs", "svg.fonttype": "none"})
+    import matplotlib.pyplot as plt
+    return plt
 
 
 def colour(name):
@@ -100,14 +114,9 @@ def scaling(plt, cases, out):
 
 def draw(report, out):
     """All plots into `out`; returns one line about what was drawn."""
-    try:
-        import matplotlib
-    except ImportError:
-        return "no plots: matplotlib is not installed (Debian: python3-matplotlib)"
-    matplotlib.use("Agg")
-    # The same file from the same figures, with text as text.
-    matplotlib.rcParams.update({"svg.hashsalt": "evenfs", "svg.fonttype": "none"})
-    import matplotlib.pyplot as plt
+    plt = pyplot()
+    if plt is None:
+        return NO_PLOTS
     cases = by_case(report["runs"])
     groups = {}
     for case, subjects in cases.items():

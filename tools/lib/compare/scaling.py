@@ -3,6 +3,7 @@
 
 import math
 
+import plots
 from results import spread
 
 COLOURS = {"lockless": "#1b6ca8", "sharded": "#5aa469", "rwlock": "#d08a2e", "mutex": "#b03a2e"}
@@ -39,14 +40,9 @@ def panel(axes, case, policies):
 
 def draw(report, out):
     """cache.png and cache.svg in `out`; returns one line about it."""
-    try:
-        import matplotlib
-    except ImportError:
-        return "no plots: matplotlib is not installed (Debian: python3-matplotlib)"
-    matplotlib.use("Agg")
-    # The same file from the same figures, with text as text.
-    matplotlib.rcParams.update({"svg.hashsalt": "evenfs", "svg.fonttype": "none"})
-    import matplotlib.pyplot as plt
+    plt = plots.pyplot()
+    if plt is None:
+        return plots.NO_PLOTS
     cases = by_case(report)
     rows = math.ceil(len(cases) / COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, squeeze=False, figsize=(3.2 * COLUMNS, 2.4 * rows))
@@ -59,8 +55,6 @@ def draw(report, out):
     figure.supxlabel("threads", fontsize=9)
     figure.supylabel("million operations per second, all threads", fontsize=9)
     figure.tight_layout()
-    for kind in ("png", "svg"):
-        figure.savefig(out / f"cache.{kind}", dpi=110,
-                       metadata={"Date": None} if kind == "svg" else None)
+    plots.save(figure, out, "cache")
     plt.close(figure)
     return "plots: cache.svg (and PNG)"
