@@ -44,7 +44,7 @@ def parse():
                         help="folder for results and plots")
     parser.add_argument("--quick", action="store_true", help="small trees, 3 rounds; within 5 minutes")
     parser.add_argument("--rounds", type=int, help="of each workload (default 7, quick 3)")
-    parser.add_argument("--seconds", type=float, help="of runs that go on for a time (default 2, quick 0.5)")
+    parser.add_argument("--seconds", type=float, help="of runs that go on for a time (default 2, quick 0.4)")
     parser.add_argument("--workloads", default=".", metavar="REGEX", help="those that match")
     parser.add_argument("--subjects", default=".", metavar="REGEX", help="those that match")
     parser.add_argument("--size", action="append", default=[], metavar="NAME=N",
@@ -59,7 +59,7 @@ def parse():
                         help="measure nothing: table and plots of a compare.json")
     args = parser.parse_args()
     args.rounds = args.rounds or (3 if args.quick else 7)
-    args.seconds = args.seconds or (0.5 if args.quick else 2.0)
+    args.seconds = args.seconds or (0.4 if args.quick else 2.0)
     for pattern in (args.workloads, args.subjects):
         try:
             re.compile(pattern)
