@@ -100,6 +100,8 @@ EOF
   loop 1000 "$mnt/w5"
   after=$(getattrs)
   [ $((after - before)) -le 110 ] || fail "$((after - before)) getattrs of 100 files that were closed"
+else
+  say "this kernel has no FUSE passthrough: what it knows of its own writes is not looked at"
 fi
 stop
 echo "timeouts: passed"

@@ -42,7 +42,7 @@ def parse():
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path, metavar="OUT", nargs="?",
                         help="folder for results and plots")
-    parser.add_argument("--quick", action="store_true", help="small trees, 3 rounds; within 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="small trees, 3 rounds; about 5 minutes")
     parser.add_argument("--rounds", type=int, help="of each workload (default 7, quick 3)")
     parser.add_argument("--seconds", type=float, help="of runs that go on for a time (default 2, quick 0.4)")
     parser.add_argument("--workloads", default=".", metavar="REGEX", help="those that match")
