@@ -10,9 +10,21 @@
 
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
+#include "fusefs/kept.h"
 
 namespace evenfs {
 namespace {
+
+// Lets the kernel keep the listing, and use the one it has if that is still right. It drops it too whenever it
+// changes the directory itself, or finds another mtime at the start of a listing.
+void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open) {
+  if (!r.fs.keeps_listings) return;
+  const Result<Attr> now = open.directory->getattr();
+  if (!now) return;
+  const Kept kept = kept_content(r, open.id, *now);
+  fi.cache_readdir = kept != Kept::kNothing ? 1 : 0;
+  fi.keep_cache = kept == Kept::kAsBefore ? 1 : 0;
+}
 
 void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
@@ -25,6 +37,7 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
     open->id = id;
     open->directory = std::move(*directory);
   }
+  set_listing_kept(r, *fi, *open);
   fi->fh = r.fs.directories.add(std::move(open));
   const std::uint64_t number = fi->fh;
   if (!r.reply.open(*fi)) r.fs.directories.remove(number);

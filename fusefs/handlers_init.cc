@@ -10,11 +10,20 @@ namespace {
 
 // Linux 6.14. From 6.12 on the kernel counts a write that it passes through as a change of attributes.
 constexpr unsigned kCountsWrites = 42;
+// Linux 6.9, and what is 6.13 or later. In between it keeps a directory's listing also when it is told not to.
+constexpr unsigned kKeepsTooLong = 40;
+constexpr unsigned kKeepsAsTold = 42;
+
+// What READLINK told may be kept for ever, since no link changes its target. But what is kept is read without
+// the access time being moved.
+bool keeps_links(const Daemon& fs) { return fs.store.caps().atime_rule == AtimeRule::kNever; }
 
 // Called once, on whichever thread receives the first request.
 void init(void* userdata, fuse_conn_info* conn) {
   Daemon& fs = *static_cast<Daemon*>(userdata);
   set_transport(conn, fs.transport);
+  fs.keeps_listings = conn->proto_minor < kKeepsTooLong || conn->proto_minor >= kKeepsAsTold;
+  if (keeps_links(fs)) fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
   if (fs.backing != nullptr && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
     conn->max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;
     fs.backing->start(fuse_session_fd(fs.session), conn->proto_minor >= kCountsWrites);

@@ -5,11 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
-
-#include "core/store/atime_rule.h"
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
+#include "fusefs/kept.h"
 #include "fusefs/set_id.h"
 
 namespace evenfs {
@@ -28,21 +26,12 @@ int backing_flags(int flags) {
   return flags & ~(O_APPEND | O_DIRECT | O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_DIRECTORY);
 }
 
-// Whether the kernel may keep the pages of the open before: if nobody has changed the file in the
-// source since, by its size and times at this moment, and no access time is due. A time that is younger
-// than what the source's clock can tell apart does not tell the content: another change may get the
-// same one.
+// Whether the kernel may keep the pages of the open before.
 bool keeps_pages(Request& r, NodeId id, File& file) {
-  constexpr std::int64_t kYoungS = 2;
   const Result<Cache::Pin> held = r.fs.cache.pin(id);
   if (!held) return false;
   const Result<Attr> now = r.fs.store.getattr(held->node(), &file);
-  // What is read from pages moves no access time on the source.
-  if (!now || read_moves_atime(r.fs.store.caps().atime_rule, *now)) return false;
-  timespec clock{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
-  const bool settled = clock.tv_sec - now->ctime.sec > kYoungS;
-  return r.fs.cache.same_content(id, settled ? &*now : nullptr);
+  return now && kept_content(r, id, *now) == Kept::kAsBefore;
 }
 
 // Lets the kernel read and write the source's file by itself, where it can.

@@ -64,7 +64,7 @@ void add_options(CLI::App& app, RawOptions& raw) {
         "changes it");
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
-  value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 4 to 64");
+  value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 2 to 64");
   value("--transport", raw.transport, "NAME",
         "how requests come from the kernel: uring (io_uring), fd (/dev/fuse), or auto: uring where "
         "the kernel has it turned on and SOURCE is on a local file system");
@@ -244,7 +244,9 @@ Command usage_error(std::string line) {
 
 }  // namespace
 
-unsigned default_threads() { return std::clamp(2 * std::thread::hardware_concurrency(), 4U, 64U); }
+// One for each core: the kernel wakes them in turn, and more than can run cost a switch each. Those that wait
+// for the source have substitutes.
+unsigned default_threads() { return std::clamp(std::thread::hardware_concurrency(), 2U, 64U); }
 
 Command parse_command(int argc, const char* const* argv) {
   RawOptions raw;

@@ -42,6 +42,8 @@ struct Daemon {
   OpenTable<OpenDirectory>& directories;
   WorkerRegistry& workers;
   Transport transport = Transport::kFd;  // What is asked for at INIT.
+  // Set at INIT. Linux 6.9 to 6.12 do not drop a listing when they are told to.
+  bool keeps_listings = false;
   // Set before the threads start.
   fuse_session* session = nullptr;
   WorkerLoop* loop = nullptr;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/store/local_sys.h"
+
 namespace evenfs {
 namespace {
 
@@ -153,6 +155,12 @@ Status LocalDirectory::read(std::uint64_t cookie,
     begin_ += raw.length;
     next_cookie_ = entry.next;
   }
+}
+
+Result<Attr> LocalDirectory::getattr() {
+  const Result<local::Seen> seen = local::look_at(fd_.get(), false);
+  if (!seen) return seen.error();
+  return local::attr_of(seen->stat);
 }
 
 Status LocalDirectory::fsync(bool data_only) {

@@ -43,6 +43,7 @@ class LocalDirectory final : public Directory {
   int fd() const noexcept override { return fd_.get(); }
   // Starting at 0 reads afresh; going on may show what was read a moment ago.
   Status read(std::uint64_t cookie, const std::function<bool(const DirEntry&)>& visit) override;
+  Result<Attr> getattr() override;
   Status fsync(bool data_only) override;
 
  private:

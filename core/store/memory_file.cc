@@ -115,6 +115,11 @@ class MemoryDirectory final : public Directory {
 
   int fd() const noexcept override { return -1; }
   Status fsync(bool /*data_only*/) override { return store_.enter("fsync"); }
+  Result<Attr> getattr() override {
+    if (const Status status = store_.enter("getattr"); !status) return status.error();
+    const MemoryStore::Guard guard(store_.mutex_);
+    return inode_.snapshot();
+  }
 
   Status read(std::uint64_t cookie, const std::function<bool(const DirEntry&)>& visit) override {
     if (const Status status = store_.enter("readdir"); !status) return status;

@@ -83,6 +83,8 @@ class Directory {
   // Visits entries from `cookie` on (0 is the start) until `visit` returns false or the end.
   // The entry for which `visit` returned false counts as not visited.
   virtual Status read(std::uint64_t cookie, const std::function<bool(const DirEntry&)>& visit) = 0;
+  // Of the directory itself.
+  virtual Result<Attr> getattr() = 0;
   virtual Status fsync(bool data_only) = 0;
 };
 

@@ -137,6 +137,7 @@ class BreaksOff final : public Directory {
   explicit BreaksOff(std::unique_ptr<Directory> whole) : whole_(std::move(whole)) {}
   int fd() const noexcept override { return -1; }
   Status fsync(bool data_only) override { return whole_->fsync(data_only); }
+  Result<Attr> getattr() override { return whole_->getattr(); }
   Status read(std::uint64_t cookie, const std::function<bool(const DirEntry&)>& visit) override {
     bool broken = false;
     const Status status = whole_->read(cookie, [&](const DirEntry& entry) {
