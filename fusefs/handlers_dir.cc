@@ -10,32 +10,18 @@
 
 #include "fusefs/atime.h"
 #include "fusefs/handlers.h"
-#include "fusefs/kept.h"
+#include "fusefs/open_directory.h"
 
 namespace evenfs {
 namespace {
 
-// Lets the kernel keep the listing, and use the one it has if that is still right. It drops it too whenever it
-// changes the directory itself, or finds another mtime at the start of a listing.
-void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open) {
-  if (!r.fs.keeps_listings) return;
-  const Result<Attr> now = open.directory->getattr();
-  if (!now) return;
-  const Kept kept = kept_content(r, open.id, *now);
-  fi.cache_readdir = kept != Kept::kNothing ? 1 : 0;
-  fi.keep_cache = kept == Kept::kAsBefore ? 1 : 0;
-}
-
 void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenDirectory>();
-  {
-    const Result<Cache::Pin> pin = r.fs.cache.pin(id);
-    if (!pin) return r.reply.error(pin.error());
-    Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
-    if (!directory) return r.reply.error(by_id(directory.error()));
-    open->id = id;
-    open->directory = std::move(*directory);
+  open->id = id;
+  if (!kept_names_may_do(r, id)) {
+    const Status opened = open_on_source(r, *open);
+    if (!opened) return r.reply.error(opened.error());
   }
   set_listing_kept(r, *fi, *open);
   fi->fh = r.fs.directories.add(std::move(open));
@@ -44,9 +30,9 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 }
 
 // A listing under construction: entries are appended until one does not fit.
-class Listing {
+class ListingReply {
  public:
-  Listing(Request& r, NodeId dir, std::size_t size, bool plus)
+  ListingReply(Request& r, NodeId dir, std::size_t size, bool plus)
       : r_(r), dir_(dir), room_(r.room(std::min(size, kAnswerBytesMax))), plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
     if (plus) counted_.reserve(room_.size() / kPlusEntryMin + 1);
@@ -55,11 +41,11 @@ class Listing {
   bool empty() const { return used_ == 0; }
 
   // Entries that nobody received are given back.
-  ~Listing() {
+  ~ListingReply() {
     for (const NodeId id : counted_) r_.fs.cache.forget(r_.me, id, 1);
   }
-  Listing(const Listing&) = delete;
-  Listing& operator=(const Listing&) = delete;
+  ListingReply(const ListingReply&) = delete;
+  ListingReply& operator=(const ListingReply&) = delete;
 
   // Answers with the listing.
   void send() {
@@ -136,13 +122,12 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
           bool plus) {
   const NodeId id = r.id(ino);
   OpenDirectory& open = OpenTable<OpenDirectory>::at(fi->fh);
-  Listing listing(r, id, size, plus);
+  ListingReply listing(r, id, size, plus);
   Status status;
   {
-    const AtimeSection atime(r, id);
     std::lock_guard lock(open.mutex);
-    status = open.directory->read(static_cast<std::uint64_t>(offset),
-                                  [&](const DirEntry& entry) { return listing.add(entry); });
+    status = read_names(r, open, static_cast<std::uint64_t>(offset),
+                        [&](const DirEntry& entry) { return listing.add(entry); });
   }
   // What was listed before an error is delivered; the error comes back with the next call.
   if (!status && listing.empty()) return r.reply.error(by_id(status.error()));
@@ -167,7 +152,8 @@ void fsyncdir(Request& r, fuse_ino_t /*ino*/, int data_only, fuse_file_info* fi)
   Status status;
   {
     std::lock_guard lock(open.mutex);
-    status = open.directory->fsync(data_only != 0);
+    status = open_on_source(r, open);
+    if (status) status = open.directory->fsync(data_only != 0);
   }
   r.reply.status(status);
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "fusefs/handlers.h"
+#include "fusefs/open_directory.h"
 #include "fusefs/request.h"
 
 namespace evenfs {
@@ -32,11 +33,13 @@ constexpr std::array kCommands = {
 };
 using Argument = std::array<std::byte, sizeof(fsxattr)>;
 
-int descriptor_of(const fuse_file_info* fi, unsigned flags) {
-  if ((flags & FUSE_IOCTL_DIR) != 0) {
-    return OpenTable<OpenDirectory>::at(fi->fh).directory->fd();
-  }
-  return OpenTable<OpenFile>::at(fi->fh).file->fd();
+Result<int> descriptor_of(Request& r, const fuse_file_info* fi, unsigned flags) {
+  if ((flags & FUSE_IOCTL_DIR) == 0) return OpenTable<OpenFile>::at(fi->fh).file->fd();
+  OpenDirectory& open = OpenTable<OpenDirectory>::at(fi->fh);
+  const std::lock_guard lock(open.mutex);
+  const Status opened = open_on_source(r, open);
+  if (!opened) return opened.error();
+  return open.directory->fd();
 }
 
 Status call(int fd, const Command& command, Argument& argument) {
@@ -60,9 +63,10 @@ void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse
   if (command->sets && in_size < command->size) return r.reply.error(Errno(EINVAL));
   Argument argument{};
   if (command->sets) std::memcpy(argument.data(), in, command->size);
-  const int fd = descriptor_of(fi, flags);
+  const Result<int> fd = descriptor_of(r, fi, flags);
+  if (!fd) return r.reply.error(fd.error());
   const Status done =
-      command->sets ? set(r, ino, fd, *command, argument) : call(fd, *command, argument);
+      command->sets ? set(r, ino, *fd, *command, argument) : call(*fd, *command, argument);
   if (!done) return r.reply.error(done.error());
   r.reply.ioctl(std::span(argument).first(command->sets ? 0 : std::min(out_size, command->size)));
 }

@@ -37,8 +37,14 @@ struct OpenFile {
 
 struct OpenDirectory {
   NodeId id;
-  std::unique_ptr<Directory> directory;
-  std::mutex mutex;  // A store wants calls for one Directory one at a time; the kernel does not.
+  // A store wants calls for one Directory one at a time; the kernel does not.
+  std::mutex mutex;
+  // Under mutex.
+  std::unique_ptr<Directory> directory;  // Null until the source is wanted; see open_directory.h.
+  std::shared_ptr<const Listing>
+      kept;              // What the listing that is going on reads, if not the source.
+  Listing::Place place;  // Where it goes on.
+  ListingUnderWay under_way;
   OpenHook hook;
 };
 

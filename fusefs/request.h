@@ -37,6 +37,7 @@ struct Daemon {
   double attr_timeout_s;
   double negative_timeout_s;
   double directory_timeout_s;  // Of a directory's attributes.
+  bool told_of_changes;        // Nobody changes the source without our knowing.
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;

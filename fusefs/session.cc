@@ -120,6 +120,7 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 seconds(options.attr_timeout),
                 seconds(options.negative_timeout),
                 directory_timeout(options),
+                !options.cache_ttl,
                 stats,
                 files,
                 directories,

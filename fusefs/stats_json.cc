@@ -123,6 +123,7 @@ void write_cache(Writer& out, const CacheStats& cache) {
   out.member("cells", cache.cells);
   out.member("cell_slots", cache.cell_slots);
   out.member("orphans", cache.orphans);
+  out.member("listings", cache.listings);
   out.member("kernel_inodes", cache.kernel_inodes);
   out.member("kernel_lookups", cache.kernel_lookups);
 }
@@ -131,6 +132,7 @@ void write_memory(Writer& out, const CacheStats& cache, const StoreStats& store)
   const std::uint64_t resident = resident_bytes();
   out.member("limit_bytes", cache.memory_limit);
   out.member("cache_bytes", cache.memory_bytes);
+  out.member("listing_bytes", cache.listing_bytes);
   out.member("store_bytes", store.node_bytes);
   out.member("resident_bytes", resident);
   // All that the daemon occupies, over the names it knows: code and buffers are in it too, so

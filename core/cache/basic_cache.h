@@ -67,6 +67,10 @@ class BasicCache final : public Cache {
     return (core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) &
             kUnseenMap) != 0;
   }
+  ListingLease lease_listing(NodeId dir) override;
+  void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) override;
+  std::shared_ptr<const Listing> kept_listing(NodeId dir) override;
+  std::size_t listing_bytes_max() const noexcept override { return listings_.largest(); }
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   void set_tick(std::uint64_t tick) noexcept override {
@@ -102,7 +106,8 @@ class BasicCache final : public Cache {
   static constexpr std::uint16_t kUnseenMax = 0x7fff;
   static constexpr std::uint16_t kUnseenMap = 0x8000;
 
-  BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl);
+  BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl,
+             std::uint64_t listing_bytes);
 
   // --- answer.h
   Result<Entry> answer_lookup(Worker& me, NodeId dir, NameRef name, Count count);
@@ -161,6 +166,8 @@ class BasicCache final : public Cache {
   bool give_back(NodeId id, std::uint64_t n, std::unique_ptr<Orphan>& forgotten) noexcept;
   std::unique_ptr<Orphan> hold(const Pin& held);
   void end_nameless(Change& change, std::unique_ptr<Orphan> orphan, std::uint64_t until);
+  // Whether nothing has happened to the directory since.
+  bool holds(const ListingLease& lease) noexcept;
   NodeId id_of(std::uint32_t index) const noexcept {
     return NodeId(index, core_.slots.inode(index).generation.load(std::memory_order_relaxed));
   }
@@ -171,6 +178,7 @@ class BasicCache final : public Cache {
   Reclaimer<Policy> reclaimer_;
   Evictor<Policy> evictor_;
   FastPath<Policy> fast_;
+  ListingTable listings_;
 };
 
 }  // namespace evenfs

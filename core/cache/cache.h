@@ -28,6 +28,7 @@
 #include "core/base/name.h"
 #include "core/base/node_id.h"
 #include "core/base/result.h"
+#include "core/cache/listing.h"
 #include "core/stats/counters.h"
 #include "core/store/store.h"
 
@@ -63,10 +64,12 @@ enum class Fields : std::uint8_t { kStat, kWalk };
 // Gauges: the state of the cache when asked, read without stopping anybody.
 struct CacheStats {
   std::uint64_t memory_limit = 0;  // Bytes.
-  std::uint64_t memory_bytes = 0;  // Touched by slots, tables and string cells.
-  std::uint64_t inodes = 0;        // In use.
-  std::uint64_t inode_slots = 0;   // In use or free for reuse.
-  std::uint64_t dentries = 0;      // Positive and negative.
+  std::uint64_t memory_bytes = 0;  // Touched by slots, tables and string cells, and of listings.
+  std::uint64_t listings = 0;      // Directories whose names are kept in the store's order.
+  std::uint64_t listing_bytes = 0;
+  std::uint64_t inodes = 0;       // In use.
+  std::uint64_t inode_slots = 0;  // In use or free for reuse.
+  std::uint64_t dentries = 0;     // Positive and negative.
   std::uint64_t negative_dentries = 0;
   std::uint64_t dentry_slots = 0;
   std::uint64_t cells = 0;  // For long names and link targets, 64 bytes each.
@@ -236,6 +239,16 @@ class Cache {
   // there was none of both. REQUIRES: the inode is counted or pinned.
   virtual bool writes_unseen(NodeId id) const noexcept = 0;
   virtual bool maps_unseen(NodeId id) const noexcept = 0;
+
+  // --- Listings of directories (listing.h).
+
+  // To be taken before the directory is opened on the store, since some list what was there then.
+  virtual ListingLease lease_listing(NodeId dir) = 0;
+  // Keeps what was listed under a lease, if nothing has happened to the directory since.
+  virtual void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) = 0;
+  // The names of a directory at this moment, as the store would list them. Null: they are not kept.
+  virtual std::shared_ptr<const Listing> kept_listing(NodeId dir) = 0;
+  virtual std::size_t listing_bytes_max() const noexcept = 0;
 
   // --- Keeping up with the world.
 

@@ -11,27 +11,32 @@
 namespace evenfs {
 
 template <LockingPolicy Policy>
-BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl)
+BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl,
+                               std::uint64_t listing_bytes)
     : core_(store, std::move(slots), ttl),
       dentries_(core_),
       inodes_(core_),
       reclaimer_(core_, inodes_),
       evictor_(core_, dentries_, reclaimer_),
-      fast_(core_, dentries_, evictor_) {}
+      fast_(core_, dentries_, evictor_),
+      listings_(listing_bytes) {}
 
 template <LockingPolicy Policy>
 Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
     Store& store, const CacheOptions& options) {
+  if (options.memory_bytes < (1U << 20)) return Errno(EINVAL);
   std::uint64_t seed = options.hash_seed;
   while (seed == 0) {
     std::random_device random;
     seed = (static_cast<std::uint64_t>(random()) << 32) | random();
   }
-  Result<std::unique_ptr<Slots>> slots =
-      Slots::create({options.memory_bytes, options.slots_max, seed, options.seq_start});
+  // One part in 16 is for listings.
+  const std::uint64_t listing_bytes = options.memory_bytes / 16;
+  Result<std::unique_ptr<Slots>> slots = Slots::create(
+      {options.memory_bytes - listing_bytes, options.slots_max, seed, options.seq_start});
   if (!slots) return slots.error();
   std::unique_ptr<BasicCache> cache(
-      new BasicCache(store, std::move(slots).value(), options.ttl_ticks));
+      new BasicCache(store, std::move(slots).value(), options.ttl_ticks, listing_bytes));
   const Result<Found> root = store.root();
   if (!root) return root.error();
   const std::optional<std::uint32_t> slot = cache->core_.slots.carve_inode();
@@ -265,11 +270,53 @@ void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
 }
 
 template <LockingPolicy Policy>
+bool BasicCache<Policy>::holds(const ListingLease& lease) noexcept {
+  if (!lease.is_of_use() || !core_.fresh(lease.until)) return false;
+  const auto inode = core_.lock_inode(lease.dir.index());
+  const InodePub& pub = inode.pub();
+  return pub.generation.load(std::memory_order_relaxed) == lease.dir.generation() &&
+         pub.cseq.same(lease.content) && pub.nseq.same(lease.walk);
+}
+
+template <LockingPolicy Policy>
+ListingLease BasicCache<Policy>::lease_listing(NodeId dir) {
+  ListingLease lease;
+  lease.dir = dir;
+  lease.until = core_.until();
+  if (dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return lease;
+  const auto inode = core_.lock_inode(dir.index());
+  lease.content = inode.pub().cseq.sample();
+  lease.walk = inode.pub().nseq.sample();
+  return lease;
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::keep_listing(const ListingLease& lease,
+                                      std::shared_ptr<const Listing> listing) {
+  if (listing == nullptr || !holds(lease)) return;
+  listings_.put(lease, std::move(listing));
+}
+
+// nseq too: a directory that was removed has no names, not even "." and "..", and one that was moved has
+// another "..".
+template <LockingPolicy Policy>
+std::shared_ptr<const Listing> BasicCache<Policy>::kept_listing(NodeId dir) {
+  ListingTable::Kept kept = listings_.find(dir);
+  if (kept.listing != nullptr && !holds(kept.lease)) {
+    listings_.drop(kept.lease);
+    kept.listing.reset();
+  }
+  return std::move(kept.listing);
+}
+
+template <LockingPolicy Policy>
 CacheStats BasicCache<Policy>::stats() const {
   const Slots& slots = core_.slots;
   CacheStats stats;
-  stats.memory_limit = slots.limit_bytes();
-  stats.memory_bytes = slots.bytes();
+  stats.listings = listings_.size();
+  stats.listing_bytes = listings_.bytes();
+  stats.memory_limit = slots.limit_bytes() + listings_.limit();
+  stats.memory_bytes = slots.bytes() + stats.listing_bytes;
   stats.inodes = slots.inode_pool().used();
   stats.inode_slots = slots.inode_pool().slots();
   stats.dentries = slots.dentry_pool().used();

@@ -74,7 +74,7 @@ struct Slots::Plan {
 };
 
 Result<std::unique_ptr<Slots>> Slots::create(const Limits& limits) {
-  if (limits.memory_bytes < (1U << 20) || limits.slots_max >= kSlotsCeiling) return Errno(EINVAL);
+  if (limits.memory_bytes < (1U << 19) || limits.slots_max >= kSlotsCeiling) return Errno(EINVAL);
   const Plan plan(Plan::names_for(limits), Plan::capacity_for(limits));
   Result<Mapping> shared = Mapping::shared("evenfs", plan.shared_bytes);
   if (!shared) return shared.error();

@@ -26,11 +26,13 @@ namespace evenfs {
   X(kGetattrHit, "getattr.hit", "getattrs answered without a lock") \
   X(kReadlinkHit, "readlink.hit", "symbolic links read without a lock") \
   X(kGetxattrHit, "getxattr.hit", "extended attributes known to be absent, answered without a lock") \
+  X(kListingHit, "listing.hit", "listings begun from names that were kept") \
   X(kWalkHit, "walk.hit", "whole paths resolved without a lock, errors included") \
   X(kLookupLocked, "lookup.store", "lookups that asked the store") \
   X(kGetattrLocked, "getattr.store", "getattrs that asked the store") \
   X(kReadlinkLocked, "readlink.store", "readlinks that asked the store") \
   X(kGetxattrLocked, "getxattr.store", "getxattrs that asked the store") \
+  X(kListingStore, "listing.store", "listings begun at the store") \
   X(kWalkLocked, "walk.locked", "paths that were finished component by component") \
   X(kFallMiss, "fallback.miss", "left the lock-free path: no dentry of that name is cached") \
   X(kFallDentryChanged, "fallback.dentry_changed", "left: a dentry died or its chain moved while it was read") \

@@ -75,6 +75,30 @@ for number in range(200):
 EOF
 stop
 
+# And the daemon keeps the names: with nothing left in the kernel it opens no directory of the source a second
+# time, and tells what else is asked of an open one.
+listed() { stat_of "$mnt" counters listing.store; }
+mkdir -p "$src/t/"{1..9}/{1..5}
+start -o noatime --cache-ttl=inf --entry-timeout=1h --attr-timeout=1h
+expected=$(cd "$src/t" && find . -printf '%p %i %y\n' | sort)
+expect "tree" "$expected" "$(cd "$mnt/t" && find . -printf '%p %i %y\n' | sort)"
+before=$(listed)
+[ "$before" -ge 55 ] || fail "$before directories were listed"
+for round in 1 2 3; do
+  drop_kernel_caches || break
+  expect "tree" "$expected" "$(cd "$mnt/t" && find . -printf '%p %i %y\n' | sort)"
+done
+expect "directories listed at the source again" "$before" "$(listed)"
+mv "$mnt/t/1" "$mnt/t/9/moved"
+expected=$(cd "$src/t" && find . -printf '%p %i %y\n' | sort)
+drop_kernel_caches || true
+expect "tree" "$expected" "$(cd "$mnt/t" && find . -printf '%p %i %y\n' | sort)"
+[ $(($(listed) - before)) -le 8 ] || fail "$(($(listed) - before)) directories were listed anew after one move"
+lsattr -d "$mnt/t/2" >/dev/null || fail "flags of a directory whose names are kept"
+sync "$mnt/t/2" || fail "sync of a directory whose names are kept"
+expect "listings that are kept" yes "$([ "$(stat_of "$mnt" cache listings)" -ge 50 ] && echo yes)"
+stop
+
 # The target of a link is kept as well, where reading it moves no time.
 ln -s target "$src/link"
 start -o noatime --cache-ttl=inf

@@ -95,6 +95,7 @@ class Table {
     answer("getattr", {"getattr.hit"}, "getattr.store");
     answer("readlink", {"readlink.hit"}, "readlink.store");
     answer("getxattr", {"getxattr.hit"}, "getxattr.store");
+    answer("listing", {"listing.hit"}, "listing.store");
   }
 
   void answer(std::string_view what, std::initializer_list<const char*> hits, const char* asked) {
@@ -130,10 +131,12 @@ class Table {
          of(cache, "cell_slots"));
     line("  the kernel holds {} inodes by {} lookups", of(cache, "kernel_inodes"),
          of(cache, "kernel_lookups"));
-    line("  memory: cache {} of {}, source side {}, whole process {} ({} bytes a dentry)",
-         bytes(of(memory, "cache_bytes")), bytes(of(memory, "limit_bytes")),
-         bytes(of(memory, "store_bytes")), bytes(of(memory, "resident_bytes")),
-         of(memory, "resident_bytes_per_dentry"));
+    line(
+        "  memory: cache {} of {}, of it {} of {} listings, source side {}, whole process {} ({} "
+        "bytes a dentry)",
+        bytes(of(memory, "cache_bytes")), bytes(of(memory, "limit_bytes")),
+        bytes(of(memory, "listing_bytes")), of(cache, "listings"), bytes(of(memory, "store_bytes")),
+        bytes(of(memory, "resident_bytes")), of(memory, "resident_bytes_per_dentry"));
     line(
         "  descriptors: {}, of them open files {}, open directories {}, kept for speed {}, "
         "pinned {}",

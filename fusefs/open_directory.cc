@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/open_directory.h"
+
+#include "fusefs/atime.h"
+#include "fusefs/kept.h"
+
+namespace evenfs {
+
+// Where others may change the directory, a source that is at hand is opened all the same: what it says of
+// its times lets the kernel keep the listing.
+bool kept_names_may_do(Request& r, NodeId id) {
+  if (!r.fs.told_of_changes && !r.fs.store.caps().may_be_slow) return false;
+  return !AtimeSection::may_move(r, id) && r.fs.cache.kept_listing(id) != nullptr;
+}
+
+// The kernel drops its listing by itself, too, whenever it changes the directory, or finds another mtime at
+// the start of one. So what it keeps must not be older than the attributes it may have. Names that are kept
+// here are only known to be no older if nobody changes them unseen.
+void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open) {
+  if (!r.fs.keeps_listings) return;
+  Attr now;
+  if (open.directory != nullptr) {
+    const Result<Attr> told = open.directory->getattr();
+    if (!told) return;
+    now = *told;
+  } else if (!r.fs.told_of_changes || !r.fs.cache.peek_attr(open.id, now)) {
+    return;
+  }
+  const Kept kept = kept_content(r, open.id, now);
+  fi.cache_readdir = kept != Kept::kNothing ? 1 : 0;
+  fi.keep_cache = kept == Kept::kAsBefore ? 1 : 0;
+}
+
+Status open_on_source(Request& r, OpenDirectory& open) {
+  if (open.directory != nullptr) return Status();
+  const Result<Cache::Pin> pin = r.fs.cache.pin(open.id);
+  if (!pin) return pin.error();
+  open.under_way =
+      ListingUnderWay(r.fs.cache.lease_listing(open.id), r.fs.cache.listing_bytes_max());
+  Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
+  if (!directory) return by_id(directory.error());
+  open.directory = std::move(*directory);
+  return Status();
+}
+
+Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
+                  const std::function<bool(const DirEntry&)>& visit) {
+  if (cookie == 0) {
+    open.kept.reset();
+    if (!AtimeSection::may_move(r, open.id)) open.kept = r.fs.cache.kept_listing(open.id);
+    r.me.count(open.kept != nullptr ? Counter::kListingHit : Counter::kListingStore);
+  }
+  if (open.kept != nullptr && open.kept->read(cookie, open.place, visit)) return Status();
+  const AtimeSection atime(r, open.id);
+  const Status opened = open_on_source(r, open);
+  // Nothing is left in what was removed since it was opened.
+  if (!opened) return opened.error() == Errno(ESTALE) ? Status() : opened;
+  open.under_way.go_on_at(cookie);
+  bool is_full = false;
+  const Status done = open.directory->read(cookie, [&](const DirEntry& entry) {
+    is_full = !visit(entry);
+    if (!is_full) open.under_way.append(entry);
+    return !is_full;
+  });
+  if (done && !is_full) r.fs.cache.keep_listing(open.under_way.lease(), open.under_way.finish());
+  return done;
+}
+
+}  // namespace evenfs

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// An open directory on the source, opened there when that is wanted: its names may be in the cache.
+#pragma once
+
+#include <functional>
+
+#include "fusefs/request.h"
+
+namespace evenfs {
+
+// Whether all that is wanted of the directory may be names that are kept, so that it need not be opened on the
+// source yet.
+bool kept_names_may_do(Request& r, NodeId id);
+
+// What the kernel is told to keep of the listing: fills in the reply to OPENDIR.
+void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open);
+
+// REQUIRES, here and below: open.mutex, or that nobody else knows of it yet.
+
+// Errors: those of Store::opendir. ESTALE: it was removed.
+Status open_on_source(Request& r, OpenDirectory& open);
+
+// The names from `cookie` on, as Directory::read: those that are kept, if they are right when a listing begins,
+// else the source's, which are kept when they have been read to the end.
+Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
+                  const std::function<bool(const DirEntry&)>& visit);
+
+}  // namespace evenfs
