@@ -145,6 +145,16 @@ Result<std::string> LocalStore::readlink(const Node& node) {
   return target;
 }
 
+bool LocalStore::lists_all(const Node& dir) {
+  {
+    const NamesShared names = names_shared(dir);
+    const Result<FdCache::Ref> fd = dir_fd(dir);
+    if (!fd || !local::hides_no_names((*fd)->get())) return false;
+  }
+  const Result<UniqueFd> fd = open_again(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+  return fd && !local::folds_case(fd->get());
+}
+
 Result<struct statvfs> LocalStore::statfs(const Node& node) {
   const NamesShared names = names_shared(node);
   const Result<ObjectFd> fd = object_fd(node);

@@ -95,6 +95,7 @@ class LocalStore final : public Store {
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
   Result<std::unique_ptr<File>> hold(const Node& node) override;
 
+  bool lists_all(const Node& dir) override;
   Result<struct statvfs> statfs(const Node& node) override;
   Result<std::size_t> getxattr(const Node& node, const char* name,
                                std::span<std::byte> into) override;

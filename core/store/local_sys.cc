@@ -2,9 +2,11 @@
 #include "core/store/local_sys.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <initializer_list>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -35,6 +38,12 @@ constexpr int kHandleFid = 0x200;
 // Magic numbers that linux/magic.h lacks.
 constexpr std::uint64_t kZfsMagic = 0x2fc12fc1;
 constexpr std::uint64_t kBcachefsMagic = 0xca451a4e;
+
+bool is_one_of(int fd, std::initializer_list<std::uint64_t> types) noexcept {
+  struct statfs st {};
+  if (::fstatfs(fd, &st) != 0) return false;
+  return std::ranges::find(types, static_cast<std::uint64_t>(st.f_type)) != types.end();
+}
 
 // An odd number, so that multiplying by it loses nothing.
 constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15U;
@@ -93,12 +102,19 @@ Result<UniqueFd> open_parent(int dir) noexcept {
 }
 
 bool is_on_this_machine(int fd) noexcept {
-  struct statfs st {};
-  if (::fstatfs(fd, &st) != 0) return false;
-  constexpr std::uint64_t kKnown[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
-                                      F2FS_SUPER_MAGIC, TMPFS_MAGIC,     RAMFS_MAGIC,
-                                      kZfsMagic,        kBcachefsMagic};
-  return std::ranges::find(kKnown, static_cast<std::uint64_t>(st.f_type)) != std::end(kKnown);
+  return is_one_of(fd, {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                        TMPFS_MAGIC, RAMFS_MAGIC, kZfsMagic, kBcachefsMagic});
+}
+
+bool hides_no_names(int fd) noexcept {
+  return is_one_of(fd, {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                        TMPFS_MAGIC, RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC, kBcachefsMagic});
+}
+
+bool folds_case(int fd) noexcept {
+  int flags = 0;
+  // An error: there are no such flags.
+  return ::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_CASEFOLD_FL) != 0;
 }
 
 Result<Seen> look_at(int fd, bool want_handle) noexcept {

@@ -58,6 +58,14 @@ Result<UniqueFd> open_parent(int dir) noexcept;
 // Whether a call on the file system of `fd` is known to need nobody but this machine's kernel.
 bool is_on_this_machine(int fd) noexcept;
 
+// Whether the file system of `fd` is known to list each name that it finds. (ZFS hides its snapshots, network
+// file systems theirs, /proc threads, and another program whatever it likes.)
+bool hides_no_names(int fd) noexcept;
+
+// Whether names in a directory are equal that differ in case only. `fd` is open for reading. (Of XFS made
+// with `-n version=ci` this is not found out.)
+bool folds_case(int fd) noexcept;
+
 // `fd` may be an O_PATH descriptor. With `want_handle` the handle too, where there is one.
 Result<Seen> look_at(int fd, bool want_handle) noexcept;
 

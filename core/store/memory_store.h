@@ -88,6 +88,7 @@ class MemoryStore final : public Store {
   Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
   Result<std::unique_ptr<File>> hold(const Node&) override { return std::unique_ptr<File>(); }
 
+  bool lists_all(const Node&) override { return true; }
   Result<struct statvfs> statfs(const Node& node) override;
   Result<std::size_t> getxattr(const Node& node, const char* name,
                                std::span<std::byte> into) override;

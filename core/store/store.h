@@ -187,6 +187,11 @@ class Store {
   // itself.
   virtual Result<std::unique_ptr<File>> hold(const Node& node) = 0;
 
+  // Whether a listing of the directory shows each name that lookup finds in it, so that what it does not
+  // show is not there: false where names are equal that are spelled differently, where names are hidden, and
+  // where the store does not know.
+  virtual bool lists_all(const Node& dir) = 0;
+
   virtual Result<struct statvfs> statfs(const Node& node) = 0;
 
   // The value's size for an empty `into`; ERANGE when it does not fit.

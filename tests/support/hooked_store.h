@@ -102,6 +102,9 @@ class HookedStore final : public Store {
   // What opendir() returns instead of the directory behind.
   std::function<std::unique_ptr<Directory>(std::unique_ptr<Directory>)> wrap_directory;
 
+  // As a store some of whose names no listing shows.
+  bool hides_names = false;
+
   std::uint64_t releases() const { return releases_.load(std::memory_order_relaxed); }
 
   const StoreCaps& caps() const noexcept override { return caps_; }
@@ -188,6 +191,7 @@ class HookedStore final : public Store {
       return std::unique_ptr<File>(std::make_unique<CountedHold>(holds));
     });
   }
+  bool lists_all(const Node& dir) override { return !hides_names && behind_.lists_all(dir); }
   Result<struct statvfs> statfs(const Node& node) override {
     return around("statfs", [&] { return behind_.statfs(node); });
   }
