@@ -28,6 +28,9 @@ Result<Entry> BasicCache<Policy>::answer_lookup(Worker& me, NodeId dir, NameRef 
   } else if (outcome == Outcome::kNegative) {
     me.count(Counter::kLookupNegative);
     answer = Errno(ENOENT);
+  } else if (outcome == Outcome::kAbsent) {
+    me.count(Counter::kLookupComplete);
+    answer = Errno(ENOENT);
   } else {
     me.count(fallback_counter(outcome));
     answer = ask_lookup(me, dir, name, count == Count::kYes ? 1 : 0);
@@ -74,7 +77,7 @@ auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr*
   DentrySeen seen;
   if (attr == nullptr) {
     const Outcome held = fast_.hold(dir.id(), name, kPinUnit, seen);
-    if (held == Outcome::kNegative) return Errno(ENOENT);
+    if (held == Outcome::kNegative || held == Outcome::kAbsent) return Errno(ENOENT);
     if (held == Outcome::kHit) return Resolved{pinned(seen.child), seen.until};
   }
   // Odd: a change is under way, and what the store says may be of before it.
@@ -103,7 +106,7 @@ auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr*
 template <LockingPolicy Policy>
 Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
                                          typename InodeTable<Policy>::Ticket ticket,
-                                         std::uint64_t until, std::uint64_t refs) {
+                                         std::uint64_t until, std::uint64_t refs, bool empty) {
   std::uint32_t index = inodes_.find(found.identity, refs);
   if (index == 0) {
     const std::uint32_t slot = take_inode_slot(me);
@@ -112,7 +115,7 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
       return Errno(ENOMEM);
     }
     EVENFS_PAUSE("adopt.none_there");
-    index = inodes_.enter(slot, found, ticket, until, refs);
+    index = inodes_.enter(slot, found, ticket, until, refs, empty);
     if (index == slot) {
       me.count(Counter::kInodeCreated);
       return id_of(index);
@@ -124,32 +127,37 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
 }
 
 template <LockingPolicy Policy>
-void BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
+bool BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
                                     std::uint64_t until) {
-  if (dentries_.confirm(dir.index(), name, child.index(), lease, until)) return;
+  const Confirmed confirmed = dentries_.confirm(dir.index(), name, child.index(), lease, until);
+  if (confirmed == Confirmed::kYes) return true;
+  if (confirmed == Confirmed::kOtherwise) outdate_name(me, dir, name);
   const std::uint32_t slot = take_dentry_slot(me);
-  if (slot == 0) return;
+  if (slot == 0) return false;
   const auto stamp = dentries_.insert(slot, dir.index(), name, child.index(), lease, until);
   me.count(stamp ? Counter::kDentryInserted : Counter::kDentryLeaseLost);
   if (!stamp || !S_ISDIR(core_.slots.inode(child.index()).mode.load(std::memory_order_relaxed))) {
-    return;
+    return stamp.has_value();
   }
   EVENFS_PAUSE("cache_name.inserted");
   // A directory's only name tells its parent. A rename that came in between killed the dentry
   // first and sets the parent after us.
   const auto inode = core_.lock_inode(child.index());
-  if (core_.slots.dentry(slot).seq.sample() != *stamp) return;
+  if (core_.slots.dentry(slot).seq.sample() != *stamp) return true;
   if (inode.pub().parent_index.load(std::memory_order_relaxed) == dir.index() &&
       inode.pub().parent_generation.load(std::memory_order_relaxed) == dir.generation()) {
-    return;
+    return true;
   }
   InodeSection(inode, Fields::kWalk).set_parent(dir.index(), dir.generation());
+  return true;
 }
 
 template <LockingPolicy Policy>
 void BasicCache<Policy>::cache_negative(Worker& me, NodeId dir, NameRef name, Stamp lease,
                                         std::uint64_t until) {
-  if (dentries_.confirm(dir.index(), name, 0, lease, until)) return;
+  const Confirmed confirmed = dentries_.confirm(dir.index(), name, 0, lease, until);
+  if (confirmed == Confirmed::kYes) return;
+  if (confirmed == Confirmed::kOtherwise) outdate_name(me, dir, name);
   if (evictor_.too_many_negatives()) evictor_.trim_negatives(me);
   if (evictor_.too_many_negatives()) return;
   const std::uint32_t slot = take_dentry_slot(me);

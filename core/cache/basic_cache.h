@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // BasicCache<Policy>: the cache of cache.h over one locking policy. This file is the table of
 // contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h, slots,
-// pins and counts in lifetime.h.
+// pins and counts in lifetime.h, what knows all names of a directory in roll_call.h.
 #pragma once
 
 #include <mutex>
@@ -73,6 +73,9 @@ class BasicCache final : public Cache {
   std::size_t listing_bytes_max() const noexcept override { return listings_.largest(); }
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
+  RollCall begin_roll_call(NodeId dir) override;
+  bool has_name(NodeId dir, NameRef name) override { return dentries_.has(dir.index(), name); }
+  void end_roll_call(Worker& me, const RollCall& call) override;
   void set_tick(std::uint64_t tick) noexcept override {
     core_.tick.store(tick + 1, std::memory_order_relaxed);
   }
@@ -123,10 +126,11 @@ class BasicCache final : public Cache {
   // The inode of a name, pinned, and its attributes: from the cache or the store.
   Result<Pin> find_child(Worker& me, const Pin& dir, NameRef name, Attr& attr);
   // The inode of `found`, whose node this takes, with `refs` added.
+  // `empty`: see InodeBirth::finish.
   Result<NodeId> adopt(Worker& me, const Found& found, typename InodeTable<Policy>::Ticket ticket,
-                       std::uint64_t until, std::uint64_t refs);
-  // `lease`: as DentryTable::insert's `content`.
-  void cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
+                       std::uint64_t until, std::uint64_t refs, bool empty = false);
+  // `lease`: as DentryTable::insert's `content`. True: the name has a dentry, or had one.
+  bool cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
                   std::uint64_t until);
   void cache_negative(Worker& me, NodeId dir, NameRef name, Stamp lease, std::uint64_t until);
   // Asks the store and caches what it says.
@@ -142,6 +146,8 @@ class BasicCache final : public Cache {
   // --- change.h
   template <class Make>
   Result<Entry> make_node(Worker& me, NodeId dir, NameRef name, Make make);
+  template <class Make>
+  Result<Entry> make_node_in(Worker& me, const Pin& parent, NameRef name, bool empty, Make make);
   template <class Remove>
   Status remove(Worker& me, NodeId dir, NameRef name, Fields fields, Remove call);
   void kill_name(Worker& me, NodeId dir, NameRef name);
@@ -156,6 +162,12 @@ class BasicCache final : public Cache {
   Result<Entry> locked_walk(Worker& me, NodeId start, std::string_view path, const Cred& cred,
                             bool follow);
   Status may_search(Worker& me, const Pin& dir, const Cred& cred);
+
+  // --- roll_call.h
+  // What others have done to a name ends what is cached of it, and what is known of the directory's names.
+  void outdate_name(Worker& me, NodeId dir, NameRef name);
+  // Whether a listing of the directory, on the store, shows each name that a lookup finds.
+  bool lists_all(const Pin& dir);
 
   // --- lifetime.h
   std::uint32_t take_inode_slot(Worker& me);   // 0: none.
@@ -186,4 +198,5 @@ class BasicCache final : public Cache {
 #include "core/cache/answer.h"
 #include "core/cache/change.h"
 #include "core/cache/lifetime.h"
+#include "core/cache/roll_call.h"
 #include "core/cache/walk.h"

@@ -31,6 +31,7 @@
 #include "core/cache/listing.h"
 #include "core/stats/counters.h"
 #include "core/store/store.h"
+#include "core/sync/seqcount.h"
 
 namespace evenfs {
 
@@ -250,10 +251,29 @@ class Cache {
   virtual std::shared_ptr<const Listing> kept_listing(NodeId dir) = 0;
   virtual std::size_t listing_bytes_max() const noexcept = 0;
 
+  // --- Knowing all names of a directory.
+
+  // A listing that looks whether each name it meets has a dentry. If all have, a name without one is not there,
+  // and is answered so without the store as long as nothing else becomes known. To be begun before the
+  // directory is opened on the store, since some sources list what was there then, and ended when all of
+  // it was read. One that is not ended costs nothing.
+  struct RollCall {
+    NodeId dir;
+    Stamp content = 1;  // Odd: it cannot lead to anything.
+    std::uint64_t until = 0;
+    bool is_of_use() const noexcept { return stamp_is_stable(content); }
+  };
+  virtual RollCall begin_roll_call(NodeId dir) = 0;
+  // Whether the name leads somewhere, by a dentry. REQUIRES: the directory is counted or pinned.
+  virtual bool has_name(NodeId dir, NameRef name) = 0;
+  // REQUIRES: has_name() of each name, after the beginning.
+  virtual void end_roll_call(Worker& me, const RollCall& call) = 0;
+
   // --- Keeping up with the world.
 
-  // Forgets the attributes of `id`, or the dentry of a name, without changing anything. Answers
-  // that are under way are not cached. Neither waits for a change that is under way.
+  // Forgets the attributes of `id`, or the dentry of a name, without changing anything; both, that all names of
+  // the directory are known. Answers that are under way are not cached. Neither waits for a change that is
+  // under way.
   virtual void invalidate(NodeId id) = 0;
   virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
   // Sets the cache's clock, in ticks; it must never go back. One caller at a time.

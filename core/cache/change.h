@@ -56,6 +56,7 @@ class [[nodiscard]] BasicCache<Policy>::DirChange {
   }
   ~DirChange() {
     const auto inode = core_.lock_inode(index_);
+    if (!names_known_) inode.forget_names();
     inode.close(Fields::kStat);
     inode.close_content();
   }
@@ -66,10 +67,15 @@ class [[nodiscard]] BasicCache<Policy>::DirChange {
   // as somebody invalidates a name of the directory from outside.
   Stamp lease() const noexcept { return lease_; }
 
+  // The store has done it, and `known`: each name that the directory got has a dentry, and each that was killed
+  // and has none is gone. Otherwise not all names are known afterwards.
+  void keep_names(bool known) noexcept { names_known_ = known; }
+
  private:
   Core<Policy>& core_;
   const std::uint32_t index_;
   Stamp lease_ = 0;
+  bool names_known_ = false;
 };
 
 // A lookup that was counted: it is given back unless the caller of the operation is told of it.
@@ -101,17 +107,25 @@ Result<Entry> BasicCache<Policy>::make_node(Worker& me, NodeId dir, NameRef name
   reclaimer_.run_if_worthwhile(me);
   const Result<Pin> parent = pin(dir);
   if (!parent) return parent.error();
+  return make_node_in(me, *parent, name, false, make);
+}
+
+template <LockingPolicy Policy>
+template <class Make>
+Result<Entry> BasicCache<Policy>::make_node_in(Worker& me, const Pin& parent, NameRef name,
+                                               bool empty, Make make) {
+  const NodeId dir = parent.id();
   const OpLocks op(core_.slots, dir);
-  const DirChange change(core_, dir);
+  DirChange change(core_, dir);
   EVENFS_PAUSE("change.opened");
   kill_name(me, dir, name);
   const auto ticket = inodes_.ticket();
   const std::uint64_t until = core_.until();
-  const Result<Found> found = make(parent->node());
+  const Result<Found> found = make(parent.node());
   if (!found) return found.error();
-  const Result<NodeId> id = adopt(me, *found, ticket, until, 1);
+  const Result<NodeId> id = adopt(me, *found, ticket, until, 1, empty);
   if (!id) return id.error();
-  cache_name(me, dir, name, *id, change.lease(), until);
+  change.keep_names(cache_name(me, dir, name, *id, change.lease(), until));
   return Entry{*id, found->attr};
 }
 
@@ -126,8 +140,13 @@ Result<Entry> BasicCache<Policy>::mknod(Worker& me, NodeId dir, NameRef name, st
 template <LockingPolicy Policy>
 Result<Entry> BasicCache<Policy>::mkdir(Worker& me, NodeId dir, NameRef name, std::uint32_t mode,
                                         const Cred& cred) {
-  return make_node(me, dir, name,
-                   [&](const Node& parent) { return core_.store.mkdir(parent, name, mode, cred); });
+  reclaimer_.run_if_worthwhile(me);
+  const Result<Pin> held = pin(dir);
+  if (!held) return held.error();
+  // There is nothing in it; and it lists its names as the directory does in which it is made.
+  return make_node_in(me, *held, name, lists_all(*held), [&](const Node& parent) {
+    return core_.store.mkdir(parent, name, mode, cred);
+  });
 }
 
 template <LockingPolicy Policy>
@@ -220,7 +239,7 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
   const OpLocks op(core_.slots, new_dir);
   Result<Change> inode = begin_change(id, Fields::kStat);
   if (!inode) return inode.error();
-  const DirChange change(core_, new_dir);
+  DirChange change(core_, new_dir);
   EVENFS_PAUSE("change.opened");
   kill_name(me, new_dir, new_name);
   const std::uint64_t until = core_.until();
@@ -228,7 +247,7 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
   if (!attr) return attr.error();
   core_.slots.inode_priv(id.index()).refs.fetch_add(1, std::memory_order_relaxed);
   inode->end_with(*attr, until);
-  cache_name(me, new_dir, new_name, id, change.lease(), until);
+  change.keep_names(cache_name(me, new_dir, new_name, id, change.lease(), until));
   return Entry{id, *attr};
 }
 
@@ -254,12 +273,13 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   Result<Change> inode = begin_change(child->pin.id(), fields);
   if (!inode) return inode.error();
   std::unique_ptr<Orphan> held = hold(child->pin);
-  const DirChange change(core_, dir);
+  DirChange change(core_, dir);
   EVENFS_PAUSE("change.opened");
   kill_name(me, dir, name);
   const std::uint64_t until = core_.until();
   const Status done = call(parent->node());
   if (!done) return done;
+  change.keep_names(true);
   cache_negative(me, dir, name, change.lease(), until);
   end_nameless(*inode, std::move(held), until);
   return done;
@@ -310,8 +330,8 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
     replaced.emplace(std::move(section).value());
     if (mode == RenameMode::kReplace || mode == RenameMode::kWhiteout) held = hold(victim->pin);
   }
-  const DirChange from_change(core_, dir);
-  const DirChange to_change(core_, new_dir);
+  DirChange from_change(core_, dir);
+  DirChange to_change(core_, new_dir);
   kill_name(me, dir, name);
   kill_name(me, new_dir, new_name);
   EVENFS_PAUSE("rename.killed");
@@ -325,14 +345,17 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   // What moved is what the old name led to, as far as we knew: no newer than that knowledge.
   EVENFS_PAUSE("rename.done");
   set_parent(source_id, new_dir);
-  cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->until);
+  to_change.keep_names(
+      cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->until));
   if (mode == RenameMode::kExchange && victim) {
     set_parent(victim_id, dir);
-    cache_name(me, dir, name, victim_id, from_change.lease(), victim->until);
+    from_change.keep_names(
+        cache_name(me, dir, name, victim_id, from_change.lease(), victim->until));
   } else if (mode == RenameMode::kNoReplace ||
              (mode == RenameMode::kReplace && core_.ttl_ticks == kForeverTicks)) {
     // If others may make links, the new name may have been one of the same inode without our
     // knowing, and then the old name is still there.
+    from_change.keep_names(true);
     cache_negative(me, dir, name, from_change.lease(), until);
   }
   if (held != nullptr) end_nameless(*replaced, std::move(held), until);
@@ -362,25 +385,6 @@ Result<std::unique_ptr<File>> BasicCache<Policy>::open(Worker&, NodeId id, int f
   const Result<Pin> held = pin(id);
   if (!held) return held.error();
   return core_.store.open(held->node(), flags);
-}
-
-// 32 bits of a hash: one change in two thousand million is missed.
-template <LockingPolicy Policy>
-bool BasicCache<Policy>::same_content(NodeId id, const Attr* now) noexcept {
-  std::uint32_t stamp = 0;  // None.
-  if (now != nullptr) {
-    const std::uint64_t words[5] = {now->size, static_cast<std::uint64_t>(now->mtime.sec),
-                                    static_cast<std::uint64_t>(now->ctime.sec), now->mtime.nsec,
-                                    now->ctime.nsec};
-    stamp = static_cast<std::uint32_t>(
-                XXH3_64bits_withSeed(words, sizeof words, core_.slots.hash_seed())) |
-            1U;
-  }
-  const auto inode = core_.lock_inode(id.index());
-  if (inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) return false;
-  const bool same = stamp != 0 && inode.pub().page_stamp.load(std::memory_order_relaxed) == stamp;
-  inode.pub().page_stamp.store(stamp, std::memory_order_relaxed);
-  return same;
 }
 
 }  // namespace evenfs

@@ -107,6 +107,8 @@ struct Core {
   bool fresh(std::uint64_t until_tick) const noexcept {
     return until_tick != 0 && until_tick >= tick.load(std::memory_order_relaxed);
   }
+  // Whether an inode's `names_until` says that all names have dentries, and may still be believed.
+  bool has_all_names(std::uint64_t word) const noexcept { return word > kRollCall && fresh(word); }
   // Whether an inode's `absent` says that of one of `absences`, and may still be believed.
   bool lacks(std::uint64_t word, std::uint64_t absences) const noexcept {
     return (word & absences) != 0 && fresh(absent_until(word));

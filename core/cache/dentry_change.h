@@ -42,6 +42,29 @@ std::optional<std::uint32_t> DentryTable<Policy>::find_held(std::uint32_t dir,
 }
 
 template <LockingPolicy Policy>
+bool DentryTable<Policy>::is_listed_held(const DentryPub& dentry) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  if (dentry.child.load(kRelaxed) == 0) return false;
+  const InodePub& dir = core_.slots.inode(dentry.parent_index.load(kRelaxed));
+  // Of another life of the slot: nobody asks for the names of this one.
+  if (dir.generation.load(kRelaxed) != dentry.parent_generation.load(kRelaxed)) return false;
+  // Without cseq. Who began a roll call before it asked has() of this name, or inserted the name where all were
+  // known, held this bucket afterwards, so it shows here. Who does so later finds the name gone.
+  return dir.names_until.load(kRelaxed) != 0;
+}
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::has(std::uint32_t dir, NameRef name) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const NameKey key = core_.key(dir, name);
+  const std::uint32_t generation = core_.slots.inode(dir).generation.load(kRelaxed);
+  const std::uint32_t bucket = bucket_of(key);
+  const auto guard = core_.policy.write_bucket(bucket);
+  const auto index = find_held(dir, generation, key, bucket);
+  return index && core_.slots.dentry(*index).child.load(kRelaxed) != 0;
+}
+
+template <LockingPolicy Policy>
 void DentryTable<Policy>::unlink_held(std::uint32_t index, std::uint32_t bucket) noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   Shared<std::uint32_t>* link = &core_.slots.bucket(bucket);
@@ -112,8 +135,8 @@ std::optional<Stamp> DentryTable<Policy>::insert(std::uint32_t slot, std::uint32
 }
 
 template <LockingPolicy Policy>
-bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t child,
-                                  Stamp content, std::uint64_t until) {
+Confirmed DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t child,
+                                       Stamp content, std::uint64_t until) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   Slots& slots = core_.slots;
   const NameKey key = core_.key(dir, name);
@@ -123,22 +146,23 @@ bool DentryTable<Policy>::confirm(std::uint32_t dir, NameRef name, std::uint32_t
   std::uint32_t old_child = 0;
   {
     const auto guard = core_.policy.write_bucket(bucket);
-    if (!slots.inode(dir).cseq.same(content)) return false;
+    if (!slots.inode(dir).cseq.same(content)) return Confirmed::kNo;
     index = find_held(dir, generation, key, bucket);
-    if (!index) return false;
+    if (!index) return Confirmed::kNo;
     old_child = slots.dentry(*index).child.load(kRelaxed);
     if (old_child == child) {
       // [MO-2] release, as in Seqcount::begin(): who sees this tick sees the count it goes with.
       slots.dentry(*index).until.store(until, std::memory_order_release);
-      return true;
+      return Confirmed::kYes;
     }
     // Who asked the store later knows better.
-    if (slots.dentry(*index).until.load(kRelaxed) > until) return true;
+    if (slots.dentry(*index).until.load(kRelaxed) > until) return Confirmed::kYes;
+    if (is_listed_held(slots.dentry(*index))) return Confirmed::kOtherwise;
     kill_held(*index, bucket);
   }
   detach(*index, old_child);
   limbo_.add(*index);
-  return false;
+  return Confirmed::kNo;
 }
 
 template <LockingPolicy Policy>
@@ -181,7 +205,7 @@ bool DentryTable<Policy>::kill(std::uint32_t dir, NameRef name) {
 }
 
 template <LockingPolicy Policy>
-bool DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
+Killed DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
   const DentryPub& dentry = core_.slots.dentry(index);
   const std::uint32_t bucket = core_.slots.home(index).load(std::memory_order_relaxed);
   std::uint32_t child = 0;
@@ -191,13 +215,14 @@ bool DentryTable<Policy>::kill_seen(std::uint32_t index, Stamp stamp) {
     // A dentry leaves `stamp` only under its own bucket's lock. If that is not the one we hold,
     // the dentry had changed before we read its home, and the stamp is not the same.
     validation_fence();
-    if (!dentry.seq.same(stamp)) return false;
+    if (!dentry.seq.same(stamp)) return Killed::kNo;
+    if (is_listed_held(dentry)) return Killed::kListed;
     child = dentry.child.load(std::memory_order_relaxed);
     kill_held(index, bucket);
   }
   detach(index, child);
   limbo_.add(index);
-  return true;
+  return Killed::kYes;
 }
 
 }  // namespace evenfs

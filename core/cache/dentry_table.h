@@ -7,6 +7,7 @@
 // until the slot is reused.
 //
 // What find() cannot do is say that a name is not there: not found is a miss, never an answer.
+// lacks() can, of a directory all of whose names have dentries (InodePub::names_until).
 #pragma once
 
 #include <optional>
@@ -28,6 +29,13 @@ struct DentrySeen {
 
 enum class Find : std::uint8_t { kFound, kMiss, kChanged, kTooLong };
 
+// What confirm() found: a dentry that says so, or knows better; none, any more; or one that says otherwise
+// and stands, since its directory's names_until has to go first.
+enum class Confirmed : std::uint8_t { kYes, kNo, kOtherwise };
+
+// What kill_seen() did. kListed: nothing, since the directory's names_until has to go first.
+enum class Killed : std::uint8_t { kYes, kNo, kListed };
+
 template <LockingPolicy Policy>
 class DentryTable {
  public:
@@ -43,6 +51,13 @@ class DentryTable {
     return core_.slots.dentry(seen.index).seq.same(seen.stamp);
   }
 
+  // Whether no dentry of that name, live or dying, was met on one way through the whole chain. So if the
+  // directory's cseq, sampled before, is still the same, it had no dentry of that name.
+  bool lacks(std::uint32_t dir, std::uint32_t dir_generation, const NameKey& key) const noexcept;
+  // Whether the name has a positive dentry: under the bucket's lock, so that whoever kills it later sees what
+  // the caller has stored to names_until before. No guard held.
+  bool has(std::uint32_t dir, NameRef name) const noexcept;
+
   // Caches a name. `content`: the directory's cseq as it was before the store was asked; an odd one
   // only from the change that made it odd. `child` 0 makes it negative.
   // The new dentry's count, or nothing when the name is not cached: the directory changed
@@ -52,16 +67,17 @@ class DentryTable {
   std::optional<Stamp> insert(std::uint32_t slot, std::uint32_t dir, NameRef name,
                               std::uint32_t child, Stamp content, std::uint64_t until);
 
-  // The store just said that `name` leads to `child` (0: to nothing). True when a dentry says so
+  // The store just said that `name` leads to `child` (0: to nothing). kYes when a dentry says so
   // already, which may now be served until `until`, or when one was confirmed later. One that says
-  // otherwise is killed.
-  bool confirm(std::uint32_t dir, NameRef name, std::uint32_t child, Stamp content,
-               std::uint64_t until);
+  // otherwise is killed, unless the answer is kOtherwise.
+  Confirmed confirm(std::uint32_t dir, NameRef name, std::uint32_t child, Stamp content,
+                    std::uint64_t until);
 
-  // Removes a name if it is cached. No guard held.
+  // Removes a name if it is cached. No guard held. REQUIRES: a section on the directory's content is open, and
+  // its names_until goes before that ends, unless the name does.
   bool kill(std::uint32_t dir, NameRef name);
   // Removes that dentry if it is still the one seen.
-  bool kill_seen(std::uint32_t index, Stamp stamp);
+  Killed kill_seen(std::uint32_t index, Stamp stamp);
 
   Limbo<Policy>& limbo() noexcept { return limbo_; }
   std::uint32_t negatives() const noexcept { return negatives_.load(std::memory_order_relaxed); }
@@ -71,6 +87,8 @@ class DentryTable {
   // REQUIRES: the bucket is held.
   std::optional<std::uint32_t> find_held(std::uint32_t dir, std::uint32_t generation,
                                          const NameKey& key, std::uint32_t bucket) const noexcept;
+  // Whether a positive dentry is one of those that names_until of its directory speaks of, or may be about to.
+  bool is_listed_held(const DentryPub& dentry) const noexcept;
   void unlink_held(std::uint32_t index, std::uint32_t bucket) noexcept;
   void kill_held(std::uint32_t index, std::uint32_t bucket) noexcept;
   void detach(std::uint32_t index, std::uint32_t child);
@@ -134,6 +152,28 @@ template <LockingPolicy Policy>
     if (index == (kEndOfChain | bucket)) return Find::kMiss;
   }
   return Find::kChanged;
+}
+
+template <LockingPolicy Policy>
+bool DentryTable<Policy>::lacks(std::uint32_t dir, std::uint32_t dir_generation,
+                                const NameKey& key) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const Slots& slots = core_.slots;
+  const std::uint32_t bucket = bucket_of(key);
+  const auto guard = core_.policy.read_bucket(bucket);
+  // [MO-3] acquire, as in find(). No dentry's count is sampled: one that is live all the time says the same
+  // all the time, and who passes by another need not know what it was.
+  std::uint32_t index = slots.bucket(bucket).load(std::memory_order_acquire);
+  for (std::uint32_t step = 0; step < kStepsMax && (index & kEndOfChain) == 0; ++step) {
+    const DentryPub& dentry = slots.dentry(index);
+    if (dentry.parent_index.load(kRelaxed) == dir &&
+        dentry.parent_generation.load(kRelaxed) == dir_generation && name_matches(dentry, key)) {
+      return false;
+    }
+    EVENFS_PAUSE("lacks.passing");
+    index = dentry.next.load(std::memory_order_acquire);  // [MO-3]
+  }
+  return index == (kEndOfChain | bucket);
 }
 
 }  // namespace evenfs

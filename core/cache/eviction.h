@@ -109,7 +109,17 @@ class Evictor {
         return false;
       }
     }
-    return dentries_.kill_seen(index, stamp);
+    return kill(index, stamp, parent);
+  }
+
+  // What is known of the names of the directory goes first, in a moment of its own in which cseq is odd. If
+  // somebody asks for its names again by now, the dentry stays this time.
+  bool kill(std::uint32_t index, Stamp stamp, std::uint32_t parent) {
+    const Killed killed = dentries_.kill_seen(index, stamp);
+    if (killed != Killed::kListed) return killed == Killed::kYes;
+    core_.lock_inode(parent).forget_names();
+    EVENFS_PAUSE("evict.names_forgotten");
+    return dentries_.kill_seen(index, stamp) == Killed::kYes;
   }
 
   Core<Policy>& core_;

@@ -3,7 +3,7 @@
 // no wait; under the lockless policy no lock and, but for LOOKUP's count and the clock's mark, which is
 // set once, no store to shared memory.
 //
-// Every function ends in one of the outcomes below. Answers (kHit, kNegative) were true, as a
+// Every function ends in one of the outcomes below. Answers (kHit, kNegative, kAbsent) were true, as a
 // whole, at one instant between the call and the return: everything read was sampled before, and
 // validated after, the last field was copied. All other outcomes say why the locked path must be
 // taken, and nothing about the name or the inode.
@@ -20,6 +20,7 @@ namespace evenfs {
 enum class Outcome : std::uint8_t {
   kHit,
   kNegative,
+  kAbsent,
   kMiss,
   kDentryChanged,
   kInodeBusy,
@@ -63,6 +64,7 @@ constexpr Counter fallback_counter(Outcome outcome) noexcept {
       return Counter::kFallXattrUnknown;
     case Outcome::kHit:
     case Outcome::kNegative:
+    case Outcome::kAbsent:
       break;
   }
   EVENFS_CHECK(false && "an answer is no fallback");
@@ -145,7 +147,8 @@ class FastPath {
   }
 
   // Finds the inode of a cached name and adds `refs` to its references, whatever the state of its
-  // attributes: `seen.child` 0 is a negative dentry. Nothing else is promised about the inode.
+  // attributes: `seen.child` 0 is a negative dentry. Nothing else is promised about the inode. kAbsent as of
+  // lookup().
   Outcome hold(NodeId dir, NameRef name, std::uint64_t refs, DentrySeen& seen) noexcept {
     if (!in_bounds(dir)) return Outcome::kStaleId;
     const NameKey key(core_.slots.hash_seed(), dir.index(), dir.generation(), name);
@@ -154,7 +157,7 @@ class FastPath {
       const auto section = core_.policy.read();
       outcome = hold_once(dir, key, refs, seen);
     }
-    if (outcome == Outcome::kInodeChanged) core_.recheck(seen.child);
+    if (outcome == Outcome::kInodeChanged && seen.child != 0) core_.recheck(seen.child);
     return outcome;
   }
 
@@ -181,7 +184,8 @@ class FastPath {
  private:
   Outcome hold_once(NodeId dir, const NameKey& key, std::uint64_t refs, DentrySeen& seen) noexcept {
     if (dentries_.find(dir.index(), dir.generation(), key, seen) != Find::kFound) {
-      return Outcome::kMiss;
+      const InodePub& parent = core_.slots.inode(dir.index());
+      return answer_miss(parent, parent.nseq.sample(), dir, key);
     }
     if (!core_.fresh(seen.until)) return Outcome::kExpired;
     if (seen.child == 0) return Outcome::kNegative;
@@ -237,7 +241,7 @@ class FastPath {
       case Find::kFound:
         break;
       case Find::kMiss:
-        return Outcome::kMiss;
+        return answer_miss(parent, parent_stamp, dir, key);
       case Find::kChanged:
         return Outcome::kDentryChanged;
       case Find::kTooLong:
@@ -252,6 +256,25 @@ class FastPath {
     if (!dentries_.still(seen) || !parent.nseq.same(parent_stamp)) return Outcome::kInodeChanged;
     evictor_.note_hit(seen.index);
     return Outcome::kNegative;
+  }
+
+  // No dentry was found. If all names of the directory have dentries that is an answer; but whether they
+  // have must be known before the chain is passed, and hits are not to pay for that. So once more.
+  [[gnu::noinline]] Outcome answer_miss(const InodePub& parent, Stamp parent_stamp, NodeId dir,
+                                        const NameKey& key) const noexcept {
+    EVENFS_PAUSE("miss.found_none");
+    const Stamp content = parent.cseq.sample();
+    if (!stamp_is_stable(content) || !stamp_is_stable(parent_stamp)) return Outcome::kMiss;
+    if (!core_.has_all_names(parent.names_until.load(std::memory_order_relaxed))) {
+      return Outcome::kMiss;
+    }
+    const bool same_life = parent.generation.load(std::memory_order_relaxed) == dir.generation();
+    EVENFS_PAUSE("miss.names_known");
+    if (!same_life || !dentries_.lacks(dir.index(), dir.generation(), key)) return Outcome::kMiss;
+    EVENFS_PAUSE("miss.passed");
+    validation_fence();
+    const bool stands = parent.cseq.same(content) && parent.nseq.same(parent_stamp);
+    return stands ? Outcome::kAbsent : Outcome::kInodeChanged;
   }
 
   [[gnu::always_inline]] Outcome finish_hit(const InodePub& parent, Stamp parent_stamp,

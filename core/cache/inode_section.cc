@@ -12,7 +12,7 @@ void InodeSection::store_stat(InodePub& pub, const Attr& attr, std::uint64_t unt
   pub.blocks.store(attr.blocks, kRelaxed);
   pub.nlink.store(attr.nlink, kRelaxed);
   pub.blksize.store(attr.blksize, kRelaxed);
-  pub.rdev.store(attr.rdev, kRelaxed);
+  pub.rdev.store(static_cast<std::uint32_t>(attr.rdev), kRelaxed);
   pub.atime_sec.store(attr.atime.sec, kRelaxed);
   pub.atime_nsec.store(attr.atime.nsec, kRelaxed);
   pub.mtime_sec.store(attr.mtime.sec, kRelaxed);
@@ -34,21 +34,25 @@ void InodeSection::store_walk(InodePub& pub, const Attr& attr, std::uint64_t unt
 }
 
 void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
-                        std::uint64_t first_refs) noexcept {
+                        std::uint64_t first_refs, bool empty) noexcept {
   InodeSection::store_stat(pub_, found.attr, until);
   InodeSection::store_walk(pub_, found.attr, trusted ? until : 0);
   if (!trusted) pub_.stat_flags.store(0, kRelaxed);
   EVENFS_ASSERT(found.identity.ino == found.attr.ino && found.identity.dev == found.attr.dev);
   pub_.ino.store(found.identity.ino, kRelaxed);
-  pub_.dev.store(found.identity.dev, kRelaxed);
+  EVENFS_ASSERT(found.identity.dev >> 32 == 0);
+  pub_.dev.store(static_cast<std::uint32_t>(found.identity.dev), kRelaxed);
   pub_.identity_generation.store(found.identity.generation, kRelaxed);
   pub_.parent_index.store(0, kRelaxed);
   pub_.parent_generation.store(0, kRelaxed);
   pub_.link_cell.store(0, kRelaxed);
   pub_.page_stamp.store(0, kRelaxed);
+  // Not if it had an inode before: names may have been made through that.
+  pub_.names_until.store(empty && trusted ? until : 0, kRelaxed);
   priv_.node = found.node;
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
   priv_.overlapped = priv_.orphan = false;
+  priv_.lists_all = empty;
   EVENFS_ASSERT(priv_.unseen_writers.load(kRelaxed) == 0 && priv_.unseen_readers == 0);
   priv_.queue_next = 0;
   // Added, not stored: hold() may be counting here for a moment, by a name that the life before had while

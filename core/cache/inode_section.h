@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The way to change an inode's attributes: under its lock, inside a write section. (Outside of one, under
-// the lock all the same: the link's target, once in a life; absent; a dying inode's generation.)
+// the lock all the same: the link's target, once in a life; absent; a dying inode's generation. What is
+// known of a directory's names has cseq instead.)
 //
 // InodeGuard is the proof that the inode lock is held, InodeSection the proof that the counts are
 // odd; every setter is a member of InodeSection, so neither can be forgotten.
@@ -51,8 +52,25 @@ class InodeLock {
   void close_content() const noexcept {
     if (--priv_.content_users == 0) pub_.cseq.end();
   }
-  // What was read of the content before this is not filled in any more.
-  void outdate_content() const noexcept { pub_.cseq.skip(); }
+  // What was read of the content before this is not filled in any more. REQUIRES: open_content().
+  void outdate_content() const noexcept {
+    pub_.cseq.skip();
+    pub_.names_until.store(0, std::memory_order_relaxed);
+  }
+  // Not all names have dentries, or will not in a moment. A roll call that is under way, and whoever is about
+  // to answer with what was known, finds cseq changed.
+  void forget_names() const noexcept {
+    if (pub_.names_until.load(std::memory_order_relaxed) == 0) return;
+    open_content();
+    pub_.names_until.store(0, std::memory_order_relaxed);
+    close_content();
+  }
+  // REQUIRES: no section on the content is open, and each name has a dentry.
+  void note_names(std::uint64_t until) const noexcept {
+    open_content();
+    pub_.names_until.store(until, std::memory_order_relaxed);
+    close_content();
+  }
 
  protected:
   InodeLock(InodePub& pub, InodePriv& priv) noexcept : pub_(pub), priv_(priv) {}
@@ -133,9 +151,9 @@ class [[nodiscard]] InodeBirth {
     std::atomic_thread_fence(std::memory_order_release);
   }
   // Makes the inode live. `trusted`: the attributes may be served until `until`; otherwise they
-  // are there, but not served.
-  void finish(const Found& found, bool trusted, std::uint64_t until,
-              std::uint64_t first_refs) noexcept;
+  // are there, but not served. `empty`: a directory in which there was no name when the store was asked.
+  void finish(const Found& found, bool trusted, std::uint64_t until, std::uint64_t first_refs,
+              bool empty) noexcept;
 
  private:
   InodePub& pub_;

@@ -53,16 +53,16 @@ class InodeTable {
   }
 
   // Enters `found` into the free `slot`, or finds that somebody was faster: then the result is not
-  // `slot`, and slot and node still belong to the caller.
+  // `slot`, and slot and node still belong to the caller. `empty`: see InodeBirth::finish.
   std::uint32_t enter(std::uint32_t slot, const Found& found, Ticket ticket, std::uint64_t until,
-                      std::uint64_t refs) {
+                      std::uint64_t refs, bool empty = false) {
     const std::uint32_t bucket = bucket_of(found.identity);
     Stripe& held = stripe(bucket);
     std::lock_guard lock(held.mutex);
     if (const std::uint32_t there = find_held(found.identity, bucket, refs)) return there;
     const bool trusted = held.last_removal <= ticket;
     const auto inode = core_.lock_inode(slot);
-    InodeBirth(inode).finish(found, trusted, until, refs);
+    InodeBirth(inode).finish(found, trusted, until, refs, empty);
     Shared<std::uint32_t>& head = core_.slots.id_head(bucket);
     // [MO-6] release, here and for the head, pairs with the acquires in scan(): who finds an index sees
     // the inode. Here for a reader who stood on this slot in the life before.

@@ -36,13 +36,14 @@
 //             generation          reclaimer: id stripe, all counts odd         anyone, validate either
 //             link_cell           inode lock, 0 to a chain once per life       anyone, validate nseq
 //             cseq, page_stamp    inode lock                                   anyone; the same
+//             names_until         inode lock, cseq odd; 0 to kRollCall: even   anyone, validate cseq
 //             id_next             id stripe of the identity                    anyone, see InodeTable
 //             identity_generation birth; reclaimer, 0, before generation       anyone, see InodeTable
 //   DentryPub until, next         bucket lock                                  anyone
 //             all else            bucket lock, before its seq turns even       anyone, validate seq
 //   InodePriv refs                anyone, atomically; see reclaim.h            reclaimer
 //             users, state, names,
-//             orphan,
+//             orphan, lists_all,
 //             unseen_readers      inode lock                                   the same
 //             unseen_writers      inode lock                                   anyone, as a hint
 //             queue_next          inode lock, queue lock to add                who took the list
@@ -72,6 +73,10 @@ static_assert(Shared<std::uint64_t>::is_always_lock_free &&
 // InodePub::stat_flags
 inline constexpr std::uint32_t kAttrValid = 1;  // Lines 1 and 2 and the mode hold what stat said.
 
+// InodePub::names_until
+inline constexpr std::uint64_t kRollCall =
+    1;  // A roll call may be under way; no tick up to which anything is served.
+
 struct alignas(kCacheLine) InodePub {
   // Line 0: what a walk needs.
   Seqcount nseq;
@@ -99,12 +104,15 @@ struct alignas(kCacheLine) InodePub {
   Shared<std::uint64_t> stat_until{0};  // Tick up to which the attributes may be served.
   // Line 2: the rest of it, and the directory's content count.
   Seqcount cseq;
+  // Directories only: tick up to which each name in it is known to have a dentry, so that one without is not
+  // there; 0: that is not known; or kRollCall.
+  Shared<std::uint64_t> names_until{0};
   Shared<std::int64_t> atime_sec{0};
   Shared<std::int64_t> btime_sec{0};
   Shared<std::uint32_t> atime_nsec{0};
   Shared<std::uint32_t> btime_nsec{0};
-  Shared<std::uint64_t> rdev{0};
-  Shared<std::uint64_t> dev{0};
+  Shared<std::uint32_t> rdev{0};  // Numbers of devices have 32 bits in Linux, in dev_t's form too.
+  Shared<std::uint32_t> dev{0};
   Shared<std::uint32_t> blksize{0};
   Shared<std::uint32_t> page_stamp{0};  // See Cache::same_content. Under the inode lock, no count.
   Shared<std::uint64_t> ino{0};         // Constant while the slot is in use.
@@ -169,6 +177,7 @@ struct alignas(kCacheLine) InodePriv {
   SlotState state = SlotState::kFree;
   bool overlapped : 1 = false;   // The section on aseq that is open was opened more than once.
   bool orphan : 1 = false;       // Orphans has a descriptor of it.
+  bool lists_all : 1 = false;    // Store::lists_all has said so.
   std::uint32_t queue_next = 0;  // In the reclaimer's queue: the next there, or its end. 0: not.
   Node node;
   Names names;  // Live dentries that lead here.

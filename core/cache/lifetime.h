@@ -255,18 +255,38 @@ void BasicCache<Policy>::housekeep(Worker& me) {
 template <LockingPolicy Policy>
 void BasicCache<Policy>::invalidate(NodeId id) {
   // A change that changes nothing: its section takes away what is cached.
-  (void)begin_change(id, Fields::kWalk);
+  const Result<Change> section = begin_change(id, Fields::kWalk);
+  if (!section) return;
+  const auto inode = core_.lock_inode(id.index());
+  inode.open_content();
+  inode.outdate_content();
+  inode.close_content();
+  inode.priv().lists_all = false;
 }
 
 template <LockingPolicy Policy>
 void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
   const Result<Pin> held = pin(dir);
-  if (!held) return;
-  // First the count, so that nobody fills in what he read before; a change of the directory that
-  // is under way loses its right to cache the names it made.
-  core_.lock_inode(dir.index()).outdate_content();
-  EVENFS_PAUSE("invalidate.outdated");
-  kill_name(me, dir, name);
+  if (held) outdate_name(me, dir, name);
+}
+
+// 32 bits of a hash: one change in two thousand million is missed.
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::same_content(NodeId id, const Attr* now) noexcept {
+  std::uint32_t stamp = 0;  // None.
+  if (now != nullptr) {
+    const std::uint64_t words[5] = {now->size, static_cast<std::uint64_t>(now->mtime.sec),
+                                    static_cast<std::uint64_t>(now->ctime.sec), now->mtime.nsec,
+                                    now->ctime.nsec};
+    stamp = static_cast<std::uint32_t>(
+                XXH3_64bits_withSeed(words, sizeof words, core_.slots.hash_seed())) |
+            1U;
+  }
+  const auto inode = core_.lock_inode(id.index());
+  if (inode.pub().generation.load(std::memory_order_relaxed) != id.generation()) return false;
+  const bool same = stamp != 0 && inode.pub().page_stamp.load(std::memory_order_relaxed) == stamp;
+  inode.pub().page_stamp.store(stamp, std::memory_order_relaxed);
+  return same;
 }
 
 template <LockingPolicy Policy>

@@ -17,7 +17,7 @@ namespace evenfs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x3173666e65766531;  // "1evenfs1"
-constexpr std::uint32_t kLayoutVersion = 3;
+constexpr std::uint32_t kLayoutVersion = 4;
 constexpr std::uint32_t kSlotsCeiling = 1U << 27;
 constexpr std::uint64_t kPage = 4096;
 

@@ -146,7 +146,7 @@ class FastWalk {
       case Find::kFound:
         break;
       case Find::kMiss:
-        return Outcome::kMiss;
+        return answer_miss(key, error);
       case Find::kChanged:
         return Outcome::kDentryChanged;
       case Find::kTooLong:
@@ -169,6 +169,22 @@ class FastWalk {
       return spliced != Outcome::kHit || error != 0 ? spliced : after_link(directory);
     }
     if (needs_directory && !S_ISDIR(mode_)) error = ENOTDIR;
+    return Outcome::kHit;
+  }
+
+  // As FastPath::answer_miss; the directory's nseq is kept already.
+  Outcome answer_miss(const NameKey& key, int& error) noexcept {
+    EVENFS_PAUSE("walk.found_none");
+    const InodePub& pub = core_.slots.inode(here_.index());
+    const Stamp content = pub.cseq.sample();
+    if (!stamp_is_stable(content)) return Outcome::kMiss;
+    if (!core_.has_all_names(pub.names_until.load(std::memory_order_relaxed))) {
+      return Outcome::kMiss;
+    }
+    EVENFS_PAUSE("walk.names_known");
+    if (!dentries_.lacks(here_.index(), here_.generation(), key)) return Outcome::kMiss;
+    if (!keep(pub.cseq, content)) return Outcome::kTooDeep;
+    error = ENOENT;
     return Outcome::kHit;
   }
 

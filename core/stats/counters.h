@@ -23,6 +23,7 @@ namespace evenfs {
 #define EVENFS_COUNTERS(X) \
   X(kLookupHit, "lookup.hit", "lookups answered without a lock by a dentry and its inode") \
   X(kLookupNegative, "lookup.negative", "lookups answered ENOENT without a lock by a negative dentry") \
+  X(kLookupComplete, "lookup.complete", "lookups answered ENOENT without a lock: all names are cached") \
   X(kGetattrHit, "getattr.hit", "getattrs answered without a lock") \
   X(kReadlinkHit, "readlink.hit", "symbolic links read without a lock") \
   X(kGetxattrHit, "getxattr.hit", "extended attributes known to be absent, answered without a lock") \
@@ -53,6 +54,7 @@ namespace evenfs {
   X(kDentryLeaseLost, "dentry.lease_lost", "dentries not cached: the directory changed, or it was there") \
   X(kDentryKilled, "dentry.killed", "dentries removed because their name changed") \
   X(kDentryEvicted, "dentry.evicted", "dentries removed to make room") \
+  X(kNamesComplete, "dentry.names_complete", "listings after which all names of a directory are cached") \
   X(kInodeCreated, "inode.created", "inodes that got a slot") \
   X(kInodeReclaimed, "inode.reclaimed", "inodes whose slot was freed") \
   X(kInodeRevived, "inode.revived", "inodes that were referenced again while being reclaimed") \

@@ -14,7 +14,7 @@ namespace evenfs::test {
 // More than a dentry holds, so that it takes a cell.
 inline constexpr const char* kLongName = "a name that is longer than 28 bytes";
 
-// A tree with one of everything, all of it cached.
+// A tree with one of everything, all of it cached, and known to be all.
 template <class Policy>
 struct FaultWorld : World<Policy> {
   explicit FaultWorld(CacheOptions options = small_cache()) : World<Policy>(options) {
@@ -24,6 +24,8 @@ struct FaultWorld : World<Policy> {
     other = this->mknod(kRoot, "other", 0604).id;
     link = this->symlink(kRoot, "link", "./dir/../dir/file").id;
     EXPECT_EQ(this->peek_error(kRoot, "none"), ENOENT);
+    EXPECT_TRUE(this->list(kRoot));
+    for (const NodeId known : {kRoot, dir, empty}) EXPECT_TRUE(this->knows_names(known));
   }
 
   void give_all_back() {

@@ -18,6 +18,7 @@ SECTION = "core/cache/inode_section.h"
 BIRTH = "core/cache/inode_section.cc"
 TABLE = "core/cache/inode_table.h"
 LIFE = "core/cache/lifetime.h"
+ROLL = "core/cache/roll_call.h"
 RECLAIM = "core/cache/reclaim.h"
 LIMBO = "core/cache/limbo.h"
 SEQ = "core/sync/seqcount.h"
@@ -149,7 +150,8 @@ COUNTS = (
     one("hold-not-validated", "hold() returns an inode whose name died", FAST,
         "if (dentries_.still(seen)) return Outcome::kHit;", "return Outcome::kHit;", LIFETIME_RACE),
     one("hold-no-recheck", "an inode is lost that hold() counted for a moment", FAST,
-        "    if (outcome == Outcome::kInodeChanged) core_.recheck(seen.child);\n", "", LIFETIME_RACE),
+        "    if (outcome == Outcome::kInodeChanged && seen.child != 0) core_.recheck(seen.child);\n", "",
+        LIFETIME_RACE),
     one("no-grace-period-in-reclaim", "mark and settle without a wait between them (R1)", RECLAIM,
         "    core_.policy.synchronize();\n", "", LIFETIME_RACE),
     one("no-second-look-in-reclaim", "the settle frees what was found again (R1)", TABLE,
@@ -205,7 +207,7 @@ SLOTS = (
     one("scan-generation-once", "a number's id is not looked at again", TABLE,
         "if (pub.generation.load(kRelaxed) == generation) return", "return", LOOKUP_RACE, "durable_test"),
     one("evict-unseen", "the evictor kills whatever is in the slot by now", DENTRY,
-        "    if (!dentry.seq.same(stamp)) return false;\n", "", LIFETIME_RACE),
+        "    if (!dentry.seq.same(stamp)) return Killed::kNo;\n", "", LIFETIME_RACE),
     one("kill-leaves-the-count-even", "a dead dentry is still an answer (B5)", DENTRY,
         "  core_.slots.dentry(index).seq.begin();\n", "  core_.slots.dentry(index).seq.skip();\n", LEASE),
     one("mark-leaves-counts-even", "a dying inode is still an answer (L4)", RECLAIM,
@@ -228,21 +230,22 @@ WRITERS = (
     one("name-in-an-open-section", "a name read during a change is cached (B4)", ANSWER,
         "const bool may_cache = stamp_is_stable(lease);", "const bool may_cache = true;", FILL_RACE),
     one("confirm-without-lease", "a name of before a change is confirmed (B4)", DENTRY,
-        "    if (!slots.inode(dir).cseq.same(content)) return false;\n", "", LEASE, "answer_test", TORTURE),
+        "    if (!slots.inode(dir).cseq.same(content)) return Confirmed::kNo;\n", "", LEASE, "answer_test",
+        TORTURE),
     one("no-ticket", "attributes of before a whole life are served", TABLE,
         "const bool trusted = held.last_removal <= ticket;",
         "const bool trusted = held.last_removal < ~ticket;",
         FILL_RACE),
-    one("invalidation-without-skip", "a name of before an invalidation is cached", LIFE,
-        "  core_.lock_inode(dir.index()).outdate_content();\n", "", FILL_RACE),
-    one("invalidation-without-kill", "an invalidated name is still an answer", LIFE,
+    one("invalidation-without-skip", "a change caches a name of before an invalidation", ROLL,
+        "    inode.outdate_content();\n  }\n  EVENFS_PAUSE", "  }\n  EVENFS_PAUSE", LEASE, FILL_RACE),
+    one("invalidation-without-kill", "an invalidated name is still an answer", ROLL,
         "  EVENFS_PAUSE(\"invalidate.outdated\");\n  kill_name(me, dir, name);\n",
         "  EVENFS_PAUSE(\"invalidate.outdated\");\n  (void)me;\n  (void)name;\n", FILL_RACE),
     one("create-kills-late", "the negative dentry goes after the store was told (B3)", CHANGE,
         "  kill_name(me, dir, name);\n  const auto ticket = inodes_.ticket();\n"
-        "  const std::uint64_t until = core_.until();\n  const Result<Found> found = make(parent->node());\n",
+        "  const std::uint64_t until = core_.until();\n  const Result<Found> found = make(parent.node());\n",
         "  const auto ticket = inodes_.ticket();\n"
-        "  const std::uint64_t until = core_.until();\n  const Result<Found> found = make(parent->node());\n"
+        "  const std::uint64_t until = core_.until();\n  const Result<Found> found = make(parent.node());\n"
         "  kill_name(me, dir, name);\n", LEASE),
     one("create-kills-nothing", "the negative dentry stays (B5)", CHANGE,
         "  kill_name(me, dir, name);\n  const auto ticket", "  const auto ticket", LOOKUP_RACE),
@@ -256,7 +259,7 @@ WRITERS = (
     one("rename-keeps-the-parent", "'..' leads to the old parent (F2)", CHANGE,
         "  set_parent(source_id, new_dir);\n", "", WALK_RACE),
     one("parent-noted-late", "a lookup notes a parent of before a rename (F2)", ANSWER,
-        "  if (core_.slots.dentry(slot).seq.sample() != *stamp) return;\n", "", FILL_RACE),
+        "  if (core_.slots.dentry(slot).seq.sample() != *stamp) return true;\n", "", FILL_RACE),
     one("overlap-not-noticed", "a change publishes what another has made untrue (B8)", SECTION,
         "    priv_.overlapped = priv_.stat_users != 0;\n", "", LEASE, FILL_RACE),
     Mutation("section-not-odd", "a change does not show on aseq (B1, B3)",

@@ -50,6 +50,26 @@ inline CacheOptions small_cache() {
   return options;
 }
 
+// Lists a directory as the daemon does it for READDIRPLUS. False: not all was listed, or not all is cached.
+template <class Policy>
+bool list_names(BasicCache<Policy>& cache, Worker& by, NodeId dir) {
+  const Cache::RollCall call = cache.begin_roll_call(dir);
+  const Result<Cache::Pin> pin = cache.pin(dir);
+  if (!pin) return false;
+  const Result<std::unique_ptr<Directory>> open = cache.store().opendir(pin->node());
+  if (!open) return false;
+  bool all = true;
+  const Status read = (*open)->read(0, [&](const DirEntry& entry) {
+    const Result<NameRef> name = NameRef::make(entry.name);
+    if (!name) return true;
+    (void)cache.peek(by, dir, *name);
+    all = all && cache.has_name(dir, *name);
+    return true;
+  });
+  if (read && all) cache.end_roll_call(by, call);
+  return read && all;
+}
+
 template <class Policy>
 struct World {
   explicit World(CacheOptions options = small_cache(), MemoryStore::Options behind = {})
@@ -110,6 +130,11 @@ struct World {
     return code(cache->setattr(*me, id, change, nullptr));
   }
   void forget(NodeId id, std::uint64_t n = 1) { cache->forget(*me, id, n); }
+
+  bool list(NodeId dir, Worker& by) { return list_names(*cache, by, dir); }
+  bool list(NodeId dir) { return list(dir, *me); }
+  // Whether it is known what is not in the directory. Such a name is in none.
+  bool knows_names(NodeId dir) { return fast(dir, "in no directory") == Outcome::kAbsent; }
 
   // --- When everything has been given back.
   // Nobody holds an inode but the root; what is cached may still be there.

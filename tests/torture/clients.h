@@ -304,6 +304,8 @@ class Client {
         const Name at = any_name();
         return cache_.invalidate_name(me_, table(at), spelled(at));
       }
+      case 5:
+        return (void)list_names(cache_, me_, held().id);
       default:
         if (which_ == 0) cache_.set_tick(++shared_.tick);
     }

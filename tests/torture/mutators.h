@@ -85,6 +85,7 @@ class Mutators {
     if (what == 0) return w_.cache->drop_unused(me);
     if (what == 1) return w_.cache->housekeep(me);
     if (what == 2) return w_.cache->invalidate(tokens_[random() % kTokens]);
+    if (what == 4 && random() % 2 == 0) return list(me, random);
     if (what == 3) {
       const auto token = static_cast<unsigned>(random() % kTokens);
       return w_.cache->invalidate_name(me, homes_[random() % kHomes], name_of(token_name(token)));
@@ -98,6 +99,12 @@ class Mutators {
     toggle(me, oracle_.churn[i], churn_, churned_name(i), [&](NameRef name) {
       return w_.cache->mknod(me, churn_, name, S_IFREG | kChurnedMode | i, 0, kSuper);
     });
+  }
+
+  // Then all names of a directory may be known.
+  void list(Worker& me, std::mt19937_64& random) {
+    const NodeId dirs[] = {kRoot, churn_, p_, homes_[random() % kHomes]};
+    (void)w_.list(dirs[random() % std::size(dirs)], me);
   }
 
   NodeId home(unsigned i) const { return homes_[i]; }

@@ -119,6 +119,7 @@ class Run {
       } else {
         (void)full.ask();
         as_the_kernel_does(me, full, known);
+        if (random() % 16 == 0) mutators_.list(me, random);
       }
       if (which < 3) changes_.fetch_add(1, std::memory_order_relaxed);
     }
@@ -181,12 +182,15 @@ class Run {
 
   // What has to have happened and has not.
   std::string missing() const {
-    std::vector<Counter> wanted = {
-        Counter::kDentryKilled,   Counter::kDentryEvicted,    Counter::kInodeReclaimed,
-        Counter::kDentryInserted, Counter::kNegativeInserted, Counter::kFillPublished,
-        Counter::kFillLost,       Counter::kWalkHit,          Counter::kLookupHit,
-        Counter::kGetattrHit,     Counter::kFallMiss,         Counter::kFallAttrInvalid,
-        Counter::kFallStaleId,    Counter::kFallAclUnknown,   Counter::kFallSymlinkUncached};
+    std::vector<Counter> wanted = {Counter::kDentryKilled,       Counter::kDentryEvicted,
+                                   Counter::kInodeReclaimed,     Counter::kDentryInserted,
+                                   Counter::kNegativeInserted,   Counter::kFillPublished,
+                                   Counter::kFillLost,           Counter::kWalkHit,
+                                   Counter::kLookupHit,          Counter::kGetattrHit,
+                                   Counter::kLookupComplete,     Counter::kNamesComplete,
+                                   Counter::kFallMiss,           Counter::kFallAttrInvalid,
+                                   Counter::kFallStaleId,        Counter::kFallAclUnknown,
+                                   Counter::kFallSymlinkUncached};
     // Locks keep these out of the other policies, and want of luck out of builds without pause points.
     if (Yields::kInEffect && Policy::kLocking == Locking::kLockless) {
       wanted.insert(wanted.end(), {Counter::kFallInodeBusy, Counter::kFallInodeChanged,

@@ -274,7 +274,7 @@ TYPED_TEST(Lease, OverlappingSectionsStayOddUntilTheLastEnds) {
   EXPECT_EQ(w.fast(dir, "x"), Outcome::kInodeBusy);
   second.reset();
   EXPECT_EQ(w.fast_attr(dir), Outcome::kInodeBusy);
-  EXPECT_EQ(w.fast(dir, "x"), Outcome::kMiss);  // Nothing of a walk is being changed any more.
+  EXPECT_EQ(w.fast(dir, "x"), Outcome::kAbsent);  // Nothing of a walk is being changed any more.
   third.reset();
   EXPECT_EQ(w.fast_attr(dir), Outcome::kAttrInvalid);
   (void)w.getattr(dir);

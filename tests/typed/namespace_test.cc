@@ -159,7 +159,7 @@ class Differential {
     const std::string new_name = any_name();
     static constexpr RenameMode kModes[] = {RenameMode::kReplace, RenameMode::kReplace,
                                             RenameMode::kNoReplace, RenameMode::kExchange};
-    switch (pick(13)) {
+    switch (pick(14)) {
       case 0:
         done(w_.cache->mkdir(*w_.me, dir, name_of(name), 0755, kSuper));
         break;
@@ -204,10 +204,16 @@ class Differential {
       case 11:
         if (pick(10) == 0) w_.cache->drop_unused(*w_.me);
         break;
+      case 12:
+        (void)w_.list(dir);
+        known_ += w_.knows_names(dir) ? 1 : 0;
+        break;
       default:
         (void)w_.peek_error(dir, name);
     }
   }
+
+  int known() const { return known_; }
 
   void compare() {
     for (std::size_t d = 0; d < dirs_.size(); ++d) {
@@ -248,6 +254,7 @@ class Differential {
   }
 
   World<Policy>& w_;
+  int known_ = 0;
   std::mt19937_64 random_;
   std::vector<NodeId> dirs_;
   std::vector<Cache::Pin> pins_;  // They stay reachable whatever becomes of their names.
@@ -268,9 +275,11 @@ void run_differential(CacheOptions options, int steps) {
       differential.step();
       if (i % 7 == 0) differential.compare();
     }
+    EXPECT_GT(differential.known(), 20);
   }
   EXPECT_GT(w.count(Counter::kLookupHit), 100U);
   EXPECT_GT(w.count(Counter::kLookupNegative), 100U);
+  EXPECT_GT(w.count(Counter::kLookupComplete), 100U);
   EXPECT_GT(w.count(Counter::kWalkHit), 100U);
   EXPECT_GT(w.count(Counter::kInodeReclaimed), 20U);
   EXPECT_EQ(w.count(Counter::kForgetExcess), 0U);

@@ -261,7 +261,7 @@ TEST(InodeSection, CountsAreOddUntilTheLastUserEnds) {
   const std::uint32_t index = *slots->carve_inode();
   InodePub& pub = slots->inode(index);
   const InodeGuard<LocklessPolicy> guard(policy, *slots, index);
-  InodeBirth(guard).finish(Found{}, true, 1, 1);
+  InodeBirth(guard).finish(Found{}, true, 1, 1, false);
   EXPECT_TRUE(stamp_is_stable(pub.aseq.sample()) && stamp_is_stable(pub.nseq.sample()));
   guard.open(Fields::kStat);
   EXPECT_TRUE(stamp_is_stable(pub.nseq.sample()));

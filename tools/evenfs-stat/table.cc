@@ -91,7 +91,7 @@ class Table {
 
   void answers() {
     line("answered without asking the source, and by asking it");
-    answer("lookup", {"lookup.hit", "lookup.negative"}, "lookup.store");
+    answer("lookup", {"lookup.hit", "lookup.negative", "lookup.complete"}, "lookup.store");
     answer("getattr", {"getattr.hit"}, "getattr.store");
     answer("readlink", {"readlink.hit"}, "readlink.store");
     answer("getxattr", {"getxattr.hit"}, "getxattr.store");
