@@ -19,6 +19,7 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenDirectory>();
   open->id = id;
+  open->roll_call = r.fs.cache.begin_roll_call(id);
   if (!kept_names_may_do(r, id)) {
     const Status opened = open_on_source(r, *open);
     if (!opened) return r.reply.error(opened.error());
@@ -118,6 +119,37 @@ class ListingReply {
   std::array<char, 1024> name_;  // The protocol allows names of up to 1024 bytes.
 };
 
+// What a listing that reaches the end finds out: whether all names of the directory have dentries. READDIRPLUS
+// makes them; READDIR only looks, up to the first that has none.
+class RollCaller {
+ public:
+  // Within the directory's mutex.
+  RollCaller(Request& r, OpenDirectory& open, std::uint64_t offset) noexcept : r_(r), open_(open) {
+    if (offset != open.roll_call_at) give_up();
+  }
+
+  // An entry was listed.
+  void note(const DirEntry& entry) {
+    open_.roll_call_at = entry.next;
+    if (!open_.roll_call.is_of_use()) return;
+    // "." and ".." are no names, nor is what nobody can ask for.
+    const Result<NameRef> name = NameRef::make(entry.name);
+    if (name && !r_.fs.cache.has_name(open_.id, *name)) give_up();
+  }
+
+  // Behind the last one.
+  void end() {
+    r_.fs.cache.end_roll_call(r_.me, open_.roll_call);
+    give_up();
+  }
+
+ private:
+  void give_up() noexcept { open_.roll_call = {}; }
+
+  Request& r_;
+  OpenDirectory& open_;
+};
+
 void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse_file_info* fi,
           bool plus) {
   const NodeId id = r.id(ino);
@@ -126,8 +158,14 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
   Status status;
   {
     std::lock_guard lock(open.mutex);
-    status = read_names(r, open, static_cast<std::uint64_t>(offset),
-                        [&](const DirEntry& entry) { return listing.add(entry); });
+    RollCaller roll_caller(r, open, static_cast<std::uint64_t>(offset));
+    bool is_full = false;
+    status = read_names(r, open, static_cast<std::uint64_t>(offset), [&](const DirEntry& entry) {
+      is_full = !listing.add(entry);
+      if (!is_full) roll_caller.note(entry);
+      return !is_full;
+    });
+    if (status && !is_full) roll_caller.end();
   }
   // What was listed before an error is delivered; the error comes back with the next call.
   if (!status && listing.empty()) return r.reply.error(by_id(status.error()));

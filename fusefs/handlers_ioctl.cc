@@ -48,10 +48,13 @@ Status call(int fd, const Command& command, Argument& argument) {
   return Status();
 }
 
-Status set(Request& r, fuse_ino_t ino, int fd, const Command& command, Argument& argument) {
+Status set(Request& r, fuse_ino_t ino, int fd, const Command& command, Argument& argument,
+           bool of_directory) {
   const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
   if (!change) return change.error();
   const Status done = call(fd, command, argument);
+  // Names may be equal from now on that differ in case.
+  if (of_directory) r.fs.cache.invalidate(r.id(ino));
   r.outdate_in_kernel(ino);  // The time of change has moved.
   return done;
 }
@@ -65,8 +68,9 @@ void ioctl(Request& r, fuse_ino_t ino, unsigned number, void* /*argument*/, fuse
   if (command->sets) std::memcpy(argument.data(), in, command->size);
   const Result<int> fd = descriptor_of(r, fi, flags);
   if (!fd) return r.reply.error(fd.error());
-  const Status done =
-      command->sets ? set(r, ino, *fd, *command, argument) : call(*fd, *command, argument);
+  const Status done = command->sets
+                          ? set(r, ino, *fd, *command, argument, (flags & FUSE_IOCTL_DIR) != 0)
+                          : call(*fd, *command, argument);
   if (!done) return r.reply.error(done.error());
   r.reply.ioctl(std::span(argument).first(command->sets ? 0 : std::min(out_size, command->size)));
 }

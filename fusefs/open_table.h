@@ -41,10 +41,14 @@ struct OpenDirectory {
   std::mutex mutex;
   // Under mutex.
   std::unique_ptr<Directory> directory;  // Null until the source is wanted; see open_directory.h.
-  std::shared_ptr<const Listing>
-      kept;              // What the listing that is going on reads, if not the source.
-  Listing::Place place;  // Where it goes on.
+  // What the listing that is going on reads, if not the source, and where it goes on.
+  std::shared_ptr<const Listing> kept;
+  Listing::Place place;
   ListingUnderWay under_way;
+  // Of the first listing since it was opened, as long as each name had a dentry and none was skipped; and where
+  // it goes on.
+  Cache::RollCall roll_call;
+  std::uint64_t roll_call_at = 0;
   OpenHook hook;
 };
 

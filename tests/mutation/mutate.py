@@ -34,7 +34,7 @@ RESULTS = WORK / "results.json"
 PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", "docs", "fusefs", "tests",
          "tools")
 SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test",
-         "ids_test", "kept_listing_test", "listing_test",
+         "ids_test", "kept_listing_test", "listing_table_test",
          "answer_test", "walk_test", "xattr_test", "namespace_test", "durable_test", "memory_test",
          "orphan_test", "bypass_test", "concurrent_test", "cache_parts_test", "fault_test",
          "files_test", "forget_test", "kept_test", "malformed_test", "names_test", "negotiation_test",

@@ -166,7 +166,7 @@ FILES = (
         "if (!lease.is_of_use() || !core_.fresh(lease.until)) return false;",
         "if (!lease.is_of_use()) return false;", "kept_listing_test"),
     one("kept-names-lack-a-piece", "names are kept although a piece of the listing was left out",
-        "core/cache/listing.h", "if (cookie != next_) listing_.reset();", "(void)cookie;", "listing_test"),
+        "core/cache/listing.h", "if (cookie != next_) listing_.reset();", "(void)cookie;", "listing_table_test"),
     one("kept-names-move-no-time", "names are kept of a directory whose listing moves the access time",
         "fusefs/open_directory.cc",
         "if (!AtimeSection::may_move(r, open.id)) open.kept = r.fs.cache.kept_listing(open.id);",
