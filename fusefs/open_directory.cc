@@ -53,8 +53,11 @@ Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
   if (open.kept != nullptr && open.kept->read(cookie, open.place, visit)) return Status();
   const AtimeSection atime(r, open.id);
   const Status opened = open_on_source(r, open);
-  // Nothing is left in what was removed since it was opened.
-  if (!opened) return opened.error() == Errno(ESTALE) ? Status() : opened;
+  if (!opened) {
+    if (opened.error() != Errno(ESTALE)) return opened;
+    open.roll_call = {};
+    return Status();  // Nothing is left in what was removed since it was opened.
+  }
   open.under_way.go_on_at(cookie);
   bool is_full = false;
   const Status done = open.directory->read(cookie, [&](const DirEntry& entry) {
