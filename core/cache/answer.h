@@ -129,6 +129,7 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
 template <LockingPolicy Policy>
 bool BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId child, Stamp lease,
                                     std::uint64_t until) {
+  until = core_.until_of(dir.index(), until);
   const Confirmed confirmed = dentries_.confirm(dir.index(), name, child.index(), lease, until);
   if (confirmed == Confirmed::kYes) return true;
   if (confirmed == Confirmed::kOtherwise) outdate_name(me, dir, name);
@@ -155,6 +156,7 @@ bool BasicCache<Policy>::cache_name(Worker& me, NodeId dir, NameRef name, NodeId
 template <LockingPolicy Policy>
 void BasicCache<Policy>::cache_negative(Worker& me, NodeId dir, NameRef name, Stamp lease,
                                         std::uint64_t until) {
+  until = core_.until_of(dir.index(), until);
   const Confirmed confirmed = dentries_.confirm(dir.index(), name, 0, lease, until);
   if (confirmed == Confirmed::kYes) return;
   if (confirmed == Confirmed::kOtherwise) outdate_name(me, dir, name);
@@ -221,6 +223,7 @@ bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std:
   const InodePub& pub = inode.pub();
   if (!pub.aseq.same(before)) return false;
   if (!core_.may_cache(inode.priv(), attr)) return false;
+  until = core_.until_of(id.index(), until);
   const bool walk_same = same_owner_and_mode(pub, attr);
   InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
   section.set_stat(attr, core_.until_seen(inode.priv(), until));
@@ -298,6 +301,7 @@ bool BasicCache<Policy>::note_absence(NodeId id, std::uint64_t absence, Stamp be
   const auto inode = core_.lock_inode(id.index());
   InodePub& pub = inode.pub();
   if (!stamp_is_stable(before) || !pub.nseq.same(before)) return false;
+  until = core_.until_of(id.index(), until);
   const std::uint64_t known = pub.absent.load(std::memory_order_relaxed);
   std::uint64_t word = absent_word(absence, until);
   // No longer than what was told first.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // BasicCache<Policy>: the cache of cache.h over one locking policy. This file is the table of
 // contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h, slots,
-// pins and counts in lifetime.h, what knows all names of a directory in roll_call.h.
+// pins and counts in lifetime.h, what knows all names of a directory in roll_call.h, what others change in
+// outside.h.
 #pragma once
 
 #include <mutex>
@@ -76,9 +77,11 @@ class BasicCache final : public Cache {
   RollCall begin_roll_call(NodeId dir) override;
   bool has_name(NodeId dir, NameRef name) override { return dentries_.has(dir.index(), name); }
   void end_roll_call(Worker& me, const RollCall& call) override;
-  void set_tick(std::uint64_t tick) noexcept override {
-    core_.tick.store(tick + 1, std::memory_order_relaxed);
-  }
+  NodeId invalidate_number(std::uint64_t number) override;
+  void invalidate_all() noexcept override { core_.clock.expire_all(core_.ttl_ticks); }
+  bool is_counted(std::uint64_t number) noexcept override;
+  std::uint64_t next_counted(std::uint32_t& at) noexcept override;
+  void set_tick(std::uint64_t tick) noexcept override { core_.clock.set(tick); }
   void housekeep(Worker& me) override;
   void drop_unused(Worker& me) override { evictor_.drop_unused(me); }
   CacheStats stats() const override;
@@ -105,12 +108,12 @@ class BasicCache final : public Cache {
   class DirChange;
   class Counted;
   static constexpr int kCreateTries = 4;
+  static constexpr std::uint64_t kListingShare = 16;  // One part of the memory in so many is for listings.
   // InodePriv::unseen_writers: the count, and a mark that stays until it is 0.
   static constexpr std::uint16_t kUnseenMax = 0x7fff;
   static constexpr std::uint16_t kUnseenMap = 0x8000;
 
-  BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl,
-             std::uint64_t listing_bytes);
+  BasicCache(Store& store, std::unique_ptr<Slots> slots, const CacheOptions& options);
 
   // --- answer.h
   Result<Entry> answer_lookup(Worker& me, NodeId dir, NameRef name, Count count);
@@ -198,5 +201,6 @@ class BasicCache final : public Cache {
 #include "core/cache/answer.h"
 #include "core/cache/change.h"
 #include "core/cache/lifetime.h"
+#include "core/cache/outside.h"
 #include "core/cache/roll_call.h"
 #include "core/cache/walk.h"

@@ -37,11 +37,17 @@ namespace evenfs {
 
 inline constexpr std::uint64_t kForeverTicks = ~std::uint64_t{0};
 inline constexpr std::uint64_t kTickMs = 10;  // Milliseconds in a tick of the cache's clock.
+// As good as for ever, 497 days, and finite, so that Cache::invalidate_all has something to go by.
+inline constexpr std::uint64_t kWatchedTicks = std::uint64_t{1} << 32;
 
 struct CacheOptions {
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // Soft limit; at least 1 MiB.
   // How long what was read from the store may be served without asking again, in ticks; 0: not at all.
   std::uint64_t ttl_ticks = kForeverTicks;
+  // Where whoever tells the cache what others change (invalidate_number) does so by durable numbers: the same
+  // for objects that have none, and for names in such directories; the root has no need of one. Less than a
+  // quarter of ttl_ticks, which is finite. 0: ttl_ticks is for all.
+  std::uint64_t unnumbered_ttl_ticks = 0;
   std::uint64_t hash_seed = 0;  // 0: from the system's random source.
   std::uint32_t slots_max = 0;  // Hard limit on inodes and on dentries each; 0: by address space.
   std::uint64_t seq_start = 0;  // For tests: slots begin their sequence counts near 2 * this.
@@ -276,6 +282,19 @@ class Cache {
   // under way.
   virtual void invalidate(NodeId id) = 0;
   virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
+  // As invalidate(), by a durable number, or by 1 for the root, and whether or not the object has an inode:
+  // what somebody is just told of it, to enter it, is not served either. The id of its inode; none if it
+  // has none.
+  virtual NodeId invalidate_number(std::uint64_t number) = 0;
+  // Forgets everything that the store has said up to now, in one step: nothing that was cached, or was asked
+  // for, before this call began is served to a call that starts after it. REQUIRES: a finite ttl_ticks.
+  virtual void invalidate_all() noexcept = 0;
+  // Whether the inode of a number has a lookup count: the kernel knows it, or is just being told, or is
+  // about to forget it.
+  virtual bool is_counted(std::uint64_t number) noexcept = 0;
+  // The number of the first inode with a lookup count in slot `at` or behind; `at` becomes the slot after it.
+  // 0: there is none. The root is not counted.
+  virtual std::uint64_t next_counted(std::uint32_t& at) noexcept = 0;
   // Sets the cache's clock, in ticks; it must never go back. One caller at a time.
   virtual void set_tick(std::uint64_t tick) noexcept = 0;
   // Does what others leave for later: frees the slots and nodes of what was removed, moves the

@@ -64,14 +64,49 @@ class ReclaimQueue {
 // How long before relatime's day is over a read counts as one that moves the time, in seconds.
 inline constexpr std::int64_t kUnseenMarginS = 3600;
 
+// The cache's time. One word that is loaded by every hit, in a line of its own, and stored a hundred times a
+// second. It only goes forward, and is never 0: what may be served until tick 0 may not be served at all. It is
+// the time that it was told, and all that it was ever set forward.
+class CacheClock {
+ public:
+  std::uint64_t now() const noexcept { return now_.load(std::memory_order_relaxed); }
+
+  void set(std::uint64_t tick) noexcept {
+    const std::lock_guard lock(mutex_);
+    told_ = tick;
+    store();
+  }
+  // By more than anything lives: `until` was at most `now + ttl` for all that was asked before.
+  void expire_all(std::uint64_t ttl) noexcept {
+    EVENFS_ASSERT(ttl != kForeverTicks);
+    const std::lock_guard lock(mutex_);
+    ahead_ = sum(ahead_, ttl + 1);
+    store();
+  }
+
+ private:
+  static std::uint64_t sum(std::uint64_t a, std::uint64_t b) noexcept {
+    return a + std::min(b, ~a);
+  }
+  // If time should ever be at its end, it stays there, and nothing is fresh: `until` is then a small number.
+  void store() noexcept { now_.store(sum(sum(told_, 1), ahead_), std::memory_order_relaxed); }
+
+  alignas(kCacheLine) std::atomic<std::uint64_t> now_{1};  // Stored under mutex_.
+  alignas(kCacheLine) FutexMutex mutex_;                   // A leaf lock.
+  std::uint64_t told_ = 0;                                 // Under mutex_, as the next.
+  std::uint64_t ahead_ = 0;
+};
+
 template <LockingPolicy Policy>
 struct Core {
-  Core(Store& from, std::unique_ptr<Slots> arena, std::uint64_t ttl) noexcept
+  Core(Store& from, std::unique_ptr<Slots> arena, std::uint64_t ttl,
+       std::uint64_t unnumbered_ttl = 0) noexcept
       : store(from),
         slots_owner(std::move(arena)),
         slots(*slots_owner),
         unused(slots),
-        ttl_ticks(ttl) {}
+        ttl_ticks(ttl),
+        unnumbered_cut(unnumbered_ttl == 0 ? 0 : ttl - unnumbered_ttl) {}
 
   Store& store;
   const std::unique_ptr<Slots> slots_owner;
@@ -79,16 +114,32 @@ struct Core {
   ReclaimQueue unused;
   Orphans orphans;
   const std::uint64_t ttl_ticks;
+  const std::uint64_t unnumbered_cut;  // What the time for objects without a number is less.
   Policy policy;
-  // The cache's clock. One writer a hundred times a second, in a line of its own. Never 0: what
-  // may be served until tick 0 may not be served at all.
-  alignas(kCacheLine) std::atomic<std::uint64_t> tick{1};
+  CacheClock clock;
 
   // The tick up to which what was asked of the store now may be served. Taken before asking. With no time
   // to live at all it is 0: within one tick much can happen behind our back.
   std::uint64_t until() const noexcept {
     if (ttl_ticks == kForeverTicks || ttl_ticks == 0) return ttl_ticks;
-    return tick.load(std::memory_order_relaxed) + ttl_ticks;
+    return clock.now() + ttl_ticks;
+  }
+  // The same for an inode, or for names in it, that whoever tells of others' changes may have no number for.
+  // `until` is of until(), or has been cut already. REQUIRES: the inode is pinned, or its slot being entered.
+  std::uint64_t until_of(std::uint32_t index, std::uint64_t until_tick) const noexcept {
+    if (unnumbered_cut == 0) return until_tick;
+    const std::uint64_t generation =
+        slots.inode(index).identity_generation.load(std::memory_order_relaxed);
+    return until_of(index, generation, until_tick);
+  }
+  std::uint64_t until_of(std::uint32_t index, std::uint64_t generation,
+                         std::uint64_t until_tick) const noexcept {
+    if (unnumbered_cut == 0 || index == NodeId::kRootIndex || Identity::is_durable(generation)) {
+      return until_tick;
+    }
+    const std::uint64_t now = clock.now();
+    return until_tick > now && until_tick - now > ttl_ticks / 2 ? until_tick - unnumbered_cut
+                                                                : until_tick;
   }
   // Whether attributes may be cached, although somebody may read or write the object unseen. REQUIRES: the
   // inode lock.
@@ -101,11 +152,11 @@ struct Core {
   std::uint64_t until_seen(const InodePriv& priv, std::uint64_t until_tick) const noexcept {
     if (priv.unseen_readers == 0) return until_tick;
     constexpr std::uint64_t kMarginTicks = kUnseenMarginS * 1000 / kTickMs;
-    return std::min(until_tick, tick.load(std::memory_order_relaxed) + kMarginTicks);
+    return std::min(until_tick, clock.now() + kMarginTicks);
   }
   // 0 is never: what has to be asked for in any case.
   bool fresh(std::uint64_t until_tick) const noexcept {
-    return until_tick != 0 && until_tick >= tick.load(std::memory_order_relaxed);
+    return until_tick != 0 && until_tick >= clock.now();
   }
   // Whether an inode's `names_until` says that all names have dentries, and may still be believed.
   bool has_all_names(std::uint64_t word) const noexcept { return word > kRollCall && fresh(word); }

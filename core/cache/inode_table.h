@@ -62,7 +62,8 @@ class InodeTable {
     if (const std::uint32_t there = find_held(found.identity, bucket, refs)) return there;
     const bool trusted = held.last_removal <= ticket;
     const auto inode = core_.lock_inode(slot);
-    InodeBirth(inode).finish(found, trusted, until, refs, empty);
+    InodeBirth(inode).finish(found, trusted, core_.until_of(slot, found.identity.generation, until),
+                             refs, empty);
     Shared<std::uint32_t>& head = core_.slots.id_head(bucket);
     // [MO-6] release, here and for the head, pairs with the acquires in scan(): who finds an index sees
     // the inode. Here for a reader who stood on this slot in the life before.
@@ -82,6 +83,21 @@ class InodeTable {
     const std::lock_guard lock(stripe(bucket).mutex);
     const std::uint32_t there = find_held({0, 0, durable}, bucket, 0);
     if (there == 0) return NodeId();
+    return NodeId(there, core_.slots.inode(there).generation.load(std::memory_order_relaxed));
+  }
+
+  // The same, for somebody who knows that the object was changed. If it has no inode, whoever has asked the
+  // store for it before, and enters it now, is treated as if it had had one that was removed since.
+  NodeId find_or_outdate(std::uint64_t durable) noexcept {
+    if (const NodeId id = find_durable(durable); id != NodeId()) return id;
+    const std::uint32_t bucket = bucket_of({0, 0, durable});
+    Stripe& held = stripe(bucket);
+    const std::lock_guard lock(held.mutex);
+    const std::uint32_t there = find_held({0, 0, durable}, bucket, 0);
+    if (there == 0) {
+      held.last_removal = removals_.fetch_add(1, std::memory_order_relaxed) + 1;
+      return NodeId();
+    }
     return NodeId(there, core_.slots.inode(there).generation.load(std::memory_order_relaxed));
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// BasicCache, lifetimes: slots, pins, lookup counts, invalidation, birth and end of the cache.
+// BasicCache, lifetimes: slots, pins, lookup counts, birth and end of the cache.
 // Included by basic_cache.h.
 #pragma once
 
@@ -11,32 +11,35 @@
 namespace evenfs {
 
 template <LockingPolicy Policy>
-BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots, std::uint64_t ttl,
-                               std::uint64_t listing_bytes)
-    : core_(store, std::move(slots), ttl),
+BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots,
+                               const CacheOptions& options)
+    : core_(store, std::move(slots), options.ttl_ticks, options.unnumbered_ttl_ticks),
       dentries_(core_),
       inodes_(core_),
       reclaimer_(core_, inodes_),
       evictor_(core_, dentries_, reclaimer_),
       fast_(core_, dentries_, evictor_),
-      listings_(listing_bytes) {}
+      listings_(options.memory_bytes / kListingShare) {}
 
 template <LockingPolicy Policy>
 Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
     Store& store, const CacheOptions& options) {
   if (options.memory_bytes < (1U << 20)) return Errno(EINVAL);
+  if (options.unnumbered_ttl_ticks != 0 &&
+      (options.ttl_ticks == kForeverTicks ||
+       options.unnumbered_ttl_ticks >= options.ttl_ticks / 4)) {
+    return Errno(EINVAL);
+  }
   std::uint64_t seed = options.hash_seed;
   while (seed == 0) {
     std::random_device random;
     seed = (static_cast<std::uint64_t>(random()) << 32) | random();
   }
-  // One part in 16 is for listings.
-  const std::uint64_t listing_bytes = options.memory_bytes / 16;
-  Result<std::unique_ptr<Slots>> slots = Slots::create(
-      {options.memory_bytes - listing_bytes, options.slots_max, seed, options.seq_start});
+  Result<std::unique_ptr<Slots>> slots =
+      Slots::create({options.memory_bytes - options.memory_bytes / kListingShare, options.slots_max,
+                     seed, options.seq_start});
   if (!slots) return slots.error();
-  std::unique_ptr<BasicCache> cache(
-      new BasicCache(store, std::move(slots).value(), options.ttl_ticks, listing_bytes));
+  std::unique_ptr<BasicCache> cache(new BasicCache(store, std::move(slots).value(), options));
   const Result<Found> root = store.root();
   if (!root) return root.error();
   const std::optional<std::uint32_t> slot = cache->core_.slots.carve_inode();
@@ -167,6 +170,7 @@ void BasicCache<Policy>::end_change(NodeId id, Fields fields, const Attr* now,
   // A mode that changed although the section is not about it: let the next getattr see to it.
   if (now != nullptr && inode.was_alone() && core_.may_cache(inode.priv(), *now) &&
       (fields == Fields::kWalk || same_owner_and_mode(inode.pub(), *now))) {
+    until = core_.until_of(id.index(), until);
     InodeSection section(inode, fields);
     section.set_stat(*now, core_.until_seen(inode.priv(), until));
     if (fields == Fields::kWalk) section.set_owner_and_mode(*now, until);
@@ -252,24 +256,6 @@ void BasicCache<Policy>::housekeep(Worker& me) {
   core_.slots.use_huge_pages();
 }
 
-template <LockingPolicy Policy>
-void BasicCache<Policy>::invalidate(NodeId id) {
-  // A change that changes nothing: its section takes away what is cached.
-  const Result<Change> section = begin_change(id, Fields::kWalk);
-  if (!section) return;
-  const auto inode = core_.lock_inode(id.index());
-  inode.open_content();
-  inode.outdate_content();
-  inode.close_content();
-  inode.priv().lists_all = false;
-}
-
-template <LockingPolicy Policy>
-void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
-  const Result<Pin> held = pin(dir);
-  if (held) outdate_name(me, dir, name);
-}
-
 // 32 bits of a hash: one change in two thousand million is missed.
 template <LockingPolicy Policy>
 bool BasicCache<Policy>::same_content(NodeId id, const Attr* now) noexcept {
@@ -287,46 +273,6 @@ bool BasicCache<Policy>::same_content(NodeId id, const Attr* now) noexcept {
   const bool same = stamp != 0 && inode.pub().page_stamp.load(std::memory_order_relaxed) == stamp;
   inode.pub().page_stamp.store(stamp, std::memory_order_relaxed);
   return same;
-}
-
-template <LockingPolicy Policy>
-bool BasicCache<Policy>::holds(const ListingLease& lease) noexcept {
-  if (!lease.is_of_use() || !core_.fresh(lease.until)) return false;
-  const auto inode = core_.lock_inode(lease.dir.index());
-  const InodePub& pub = inode.pub();
-  return pub.generation.load(std::memory_order_relaxed) == lease.dir.generation() &&
-         pub.cseq.same(lease.content) && pub.nseq.same(lease.walk);
-}
-
-template <LockingPolicy Policy>
-ListingLease BasicCache<Policy>::lease_listing(NodeId dir) {
-  ListingLease lease;
-  lease.dir = dir;
-  lease.until = core_.until();
-  if (dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return lease;
-  const auto inode = core_.lock_inode(dir.index());
-  lease.content = inode.pub().cseq.sample();
-  lease.walk = inode.pub().nseq.sample();
-  return lease;
-}
-
-template <LockingPolicy Policy>
-void BasicCache<Policy>::keep_listing(const ListingLease& lease,
-                                      std::shared_ptr<const Listing> listing) {
-  if (listing == nullptr || !holds(lease)) return;
-  listings_.put(lease, std::move(listing));
-}
-
-// nseq too: a directory that was removed has no names, not even "." and "..", and one that was moved has
-// another "..".
-template <LockingPolicy Policy>
-std::shared_ptr<const Listing> BasicCache<Policy>::kept_listing(NodeId dir) {
-  ListingTable::Kept kept = listings_.find(dir);
-  if (kept.listing != nullptr && !holds(kept.lease)) {
-    listings_.drop(kept.lease);
-    kept.listing.reset();
-  }
-  return std::move(kept.listing);
 }
 
 template <LockingPolicy Policy>

@@ -23,9 +23,10 @@ template <LockingPolicy Policy>
 Cache::RollCall BasicCache<Policy>::begin_roll_call(NodeId dir) {
   RollCall call;
   call.dir = dir;
-  call.until = core_.until();
-  if (call.until == 0 || dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return call;
+  const std::uint64_t until = core_.until();
+  if (until == 0 || dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return call;
   const auto inode = core_.lock_inode(dir.index());
+  call.until = core_.until_of(dir.index(), until);
   InodePub& pub = inode.pub();
   if (pub.generation.load(std::memory_order_relaxed) != dir.generation()) return call;
   call.content = pub.cseq.sample();  // Odd: names are coming and going, and it is of no use.
@@ -68,6 +69,49 @@ void BasicCache<Policy>::outdate_name(Worker& me, NodeId dir, NameRef name) {
   EVENFS_PAUSE("invalidate.outdated");
   kill_name(me, dir, name);
   core_.lock_inode(dir.index()).close_content();
+}
+
+// --- Names that are kept in the store's order (listing.h): as long as cseq and nseq and the tick hold.
+
+template <LockingPolicy Policy>
+bool BasicCache<Policy>::holds(const ListingLease& lease) noexcept {
+  if (!lease.is_of_use() || !core_.fresh(lease.until)) return false;
+  const auto inode = core_.lock_inode(lease.dir.index());
+  const InodePub& pub = inode.pub();
+  return pub.generation.load(std::memory_order_relaxed) == lease.dir.generation() &&
+         pub.cseq.same(lease.content) && pub.nseq.same(lease.walk);
+}
+
+template <LockingPolicy Policy>
+ListingLease BasicCache<Policy>::lease_listing(NodeId dir) {
+  ListingLease lease;
+  lease.dir = dir;
+  const std::uint64_t until = core_.until();
+  if (dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return lease;
+  const auto inode = core_.lock_inode(dir.index());
+  lease.until = core_.until_of(dir.index(), until);
+  lease.content = inode.pub().cseq.sample();
+  lease.walk = inode.pub().nseq.sample();
+  return lease;
+}
+
+template <LockingPolicy Policy>
+void BasicCache<Policy>::keep_listing(const ListingLease& lease,
+                                      std::shared_ptr<const Listing> listing) {
+  if (listing == nullptr || !holds(lease)) return;
+  listings_.put(lease, std::move(listing));
+}
+
+// nseq too: a directory that was removed has no names, not even "." and "..", and one that was moved has
+// another "..".
+template <LockingPolicy Policy>
+std::shared_ptr<const Listing> BasicCache<Policy>::kept_listing(NodeId dir) {
+  ListingTable::Kept kept = listings_.find(dir);
+  if (kept.listing != nullptr && !holds(kept.lease)) {
+    listings_.drop(kept.lease);
+    kept.listing.reset();
+  }
+  return std::move(kept.listing);
 }
 
 }  // namespace evenfs

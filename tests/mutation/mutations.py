@@ -19,6 +19,7 @@ BIRTH = "core/cache/inode_section.cc"
 TABLE = "core/cache/inode_table.h"
 LIFE = "core/cache/lifetime.h"
 ROLL = "core/cache/roll_call.h"
+OUTSIDE = "core/cache/outside.h"
 RECLAIM = "core/cache/reclaim.h"
 LIMBO = "core/cache/limbo.h"
 SEQ = "core/sync/seqcount.h"
@@ -129,7 +130,7 @@ READERS = (
     one("stat-flags-not-cleared", "attributes are served after a section that did not say them", SECTION,
         "    pub_.stat_flags.store(0, std::memory_order_relaxed);\n", "", LEASE),
     one("expired-is-served", "what is older than --cache-ttl is served", "core/cache/core.h",
-        "return until_tick != 0 && until_tick >= tick.load(std::memory_order_relaxed);",
+        "return until_tick != 0 && until_tick >= clock.now();",
         "return until_tick != 0;", "answer_test"),
 )
 
