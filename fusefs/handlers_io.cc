@@ -205,6 +205,7 @@ void fsync(Request& r, fuse_ino_t ino, int data_only, fuse_file_info* fi) {
     if (!change) return r.reply.error(change.error());
     done = file_at(fi).file->fsync(data_only != 0);
   }
+  r.outdate_if_kept(ino);
   r.reply.status(done);
 }
 
@@ -218,6 +219,7 @@ void release(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
     }
     r.fs.files.remove(fi->fh);
   }
+  if ((fi->flags & O_ACCMODE) != O_RDONLY) r.outdate_if_kept(ino);
   r.reply.ok();
 }
 

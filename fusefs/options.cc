@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <thread>
 
@@ -23,8 +24,9 @@ constexpr unsigned kThreadsMax = 1024;
 // is one line of ours.
 struct RawOptions {
   std::string source, mountpoint;
-  std::string entry_timeout = "1s", attr_timeout = "1s", negative_timeout = "1s";
-  std::string cache_ttl = "1s";
+  std::string coherence = "ttl=1s";
+  // Nothing: by coherence.
+  std::optional<std::string> entry_timeout, attr_timeout, negative_timeout, cache_ttl;
   std::string locking = "lockless";
   std::string memory = "1G";
   std::string threads = "auto";
@@ -55,13 +57,19 @@ void add_options(CLI::App& app, RawOptions& raw) {
   };
   app.add_option("SOURCE", raw.source, "directory to mount")->type_name("");
   app.add_option("MOUNTPOINT", raw.mountpoint, "where it appears")->type_name("");
-  value("--entry-timeout", raw.entry_timeout, "TIME",
-        "how long the kernel may use a name without asking; 0 asks each time");
-  value("--attr-timeout", raw.attr_timeout, "TIME", "the same for attributes");
-  value("--negative-timeout", raw.negative_timeout, "TIME", "the same for names that do not exist");
-  value("--cache-ttl", raw.cache_ttl, "TIME",
-        "how long the cache may serve what it read from SOURCE; 0 asks each time; inf: nobody else "
-        "changes it");
+  value("--coherence", raw.coherence, "MODE",
+        "how changes that others make in SOURCE are seen: ttl=TIME, what is older is asked for "
+        "again; strict, everything is; exclusive, there are none. The next four are by that unless "
+        "they are given");
+  const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
+    app.add_option(name, into, text)->type_name("TIME");
+  };
+  time("--entry-timeout", raw.entry_timeout,
+       "how long the kernel may use a name without asking; 0 asks each time");
+  time("--attr-timeout", raw.attr_timeout, "the same for attributes");
+  time("--negative-timeout", raw.negative_timeout, "the same for names that do not exist");
+  time("--cache-ttl", raw.cache_ttl,
+       "how long the cache may serve what it read from SOURCE; 0 asks each time; inf: for ever");
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 2 to 64");
@@ -81,9 +89,9 @@ void add_options(CLI::App& app, RawOptions& raw) {
 
 // The options that may also stand behind -o, there with '_' for '-'.
 bool is_own_option(std::string_view name) {
-  constexpr std::array<std::string_view, 11> kNames = {
-      "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking", "memory",
-      "threads",       "transport",    "passthrough",      "foreground", "debug"};
+  constexpr std::array<std::string_view, 12> kNames = {
+      "coherence", "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking",
+      "memory",    "threads",       "transport",    "passthrough",      "foreground", "debug"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
@@ -207,16 +215,37 @@ std::uint64_t memory_of(const std::string& text) {
   return *bytes;
 }
 
+void set_times(const RawOptions& raw, Options& options) {
+  const auto coherence = parse_coherence(raw.coherence);
+  if (!coherence) {
+    throw UsageError{
+        fmt::format("--coherence={}: must be ttl=TIME, strict or exclusive; a time is "
+                    "500ms, 1s, 2m or in seconds",
+                    raw.coherence)};
+  }
+  options.coherence = *coherence;
+  const Timeouts times = timeouts_of(*coherence);
+  const auto pick = [](const char* name, const std::optional<std::string>& given,
+                       std::chrono::milliseconds otherwise) {
+    return given ? duration_of(name, *given) : otherwise;
+  };
+  options.entry_timeout = pick("entry-timeout", raw.entry_timeout, times.entry);
+  options.attr_timeout = pick("attr-timeout", raw.attr_timeout, times.attr);
+  options.negative_timeout = pick("negative-timeout", raw.negative_timeout, times.negative);
+  options.cache_ttl = times.cache;
+  if (raw.cache_ttl == "inf") {
+    options.cache_ttl.reset();
+  } else if (raw.cache_ttl) {
+    options.cache_ttl = duration_of("cache-ttl", *raw.cache_ttl);
+  }
+}
+
 void check_values(const RawOptions& raw, Options& options) {
   if (raw.source.empty()) throw UsageError{"SOURCE and MOUNTPOINT are missing; see --help"};
   if (raw.mountpoint.empty()) throw UsageError{"MOUNTPOINT is missing; see --help"};
   options.source = raw.source;
   options.mountpoint = raw.mountpoint;
-  options.entry_timeout = duration_of("entry-timeout", raw.entry_timeout);
-  options.attr_timeout = duration_of("attr-timeout", raw.attr_timeout);
-  options.negative_timeout = duration_of("negative-timeout", raw.negative_timeout);
-  options.cache_ttl.reset();
-  if (raw.cache_ttl != "inf") options.cache_ttl = duration_of("cache-ttl", raw.cache_ttl);
+  set_times(raw, options);
   options.locking = locking_of(raw.locking);
   options.memory_bytes = memory_of(raw.memory);
   options.threads = threads_of(raw.threads);

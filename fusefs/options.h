@@ -11,6 +11,7 @@
 
 #include "core/cache/cache.h"
 #include "core/store/store.h"
+#include "fusefs/coherence.h"
 #include "fusefs/transport.h"
 
 namespace evenfs {
@@ -19,6 +20,7 @@ struct Options {
   std::string source;
   std::string mountpoint;
 
+  Coherence coherence;
   // How long the kernel may use a name, attributes, or the absence of a name without asking.
   std::chrono::milliseconds entry_timeout{1000};
   std::chrono::milliseconds attr_timeout{1000};

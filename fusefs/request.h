@@ -55,6 +55,9 @@ struct Daemon {
 // (max_pages goes with max_write), and a request that does must not cost its size in memory.
 inline constexpr std::size_t kAnswerBytesMax = kWriteBytesMax;
 
+// Attributes that the kernel keeps for no longer than that need not be taken from it.
+inline constexpr double kSoonS = 1;
+
 // What one thread owns. Handlers find it by one thread-local pointer.
 struct ThreadState {
   explicit ThreadState(WorkerRegistry& registry) : worker(registry) {}
@@ -198,6 +201,11 @@ struct Request {
   // of that number, when the request has failed.
   void outdate_in_kernel(fuse_ino_t number) noexcept {
     fuse_lowlevel_notify_inval_inode(fs.session, number, -1, 0);
+  }
+
+  // The same where it matters little, as for the blocks that a file takes: if the kernel would not ask soon.
+  void outdate_if_kept(fuse_ino_t number) noexcept {
+    if (fs.attr_timeout_s > kSoonS) outdate_in_kernel(number);
   }
 
   fuse_req_t req;  // For reading its context only; `reply` answers it.

@@ -80,15 +80,14 @@ MountRequest mount_request(const Options& options) {
 }
 
 std::string mounted_line(const Options& options) {
-  const std::string ttl = options.cache_ttl ? format_duration(*options.cache_ttl) : "inf";
   const std::string transport = options.transport == Transport::kUring
                                     ? "io_uring"
                                     : fmt::format("{} threads", options.threads);
   return fmt::format(
-      "evenfs: {} is mounted on {} ({}, {}, {}, cache ttl {}); end with "
+      "evenfs: {} is mounted on {} ({}, {}, {}, coherence {}); end with "
       "Ctrl-C or: {} {}\n",
       options.source, options.mountpoint, locking_name(options.locking),
-      format_size(options.memory_bytes), transport, ttl,
+      format_size(options.memory_bytes), transport, coherence_text(options.coherence),
       ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint);
 }
 

@@ -89,6 +89,7 @@ void write_options(Writer& out, const Options& options) {
   out.member("source", options.source);
   out.member("mountpoint", options.mountpoint);
   out.member("locking", locking_name(options.locking));
+  out.member("coherence", coherence_text(options.coherence));
   out.member("entry_timeout_s", seconds(options.entry_timeout));
   out.member("attr_timeout_s", seconds(options.attr_timeout));
   out.member("negative_timeout_s", seconds(options.negative_timeout));

@@ -58,10 +58,14 @@ refused 'entry-timeout' "$src" "$mnt" --entry-timeout=-1
 refused 'attr-timeout' "$src" "$mnt" -o attr_timeout=1y
 refused 'negative-timeout' "$src" "$mnt" --negative-timeout=
 refused 'cache-ttl' "$src" "$mnt" --cache-ttl=1e3
+refused 'coherence' "$src" "$mnt" --coherence=mostly
+refused 'coherence' "$src" "$mnt" --coherence=ttl
+refused 'coherence' "$src" "$mnt" -o coherence=ttl=soon
+refused 'coherence' "$src" "$mnt" --coherence=
 
 # --help and --version, without a mount, on standard output.
 "$evenfs" --help >"$tmp/out" 2>"$tmp/err" || fail "--help: status $?"
-for word in SOURCE MOUNTPOINT --entry-timeout --cache-ttl --locking --memory --threads 1G \
+for word in SOURCE MOUNTPOINT --coherence --entry-timeout --cache-ttl --locking --memory --threads 1G \
   lockless; do
   grep -q -e "$word" "$tmp/out" || fail "--help does not say $word"
 done
@@ -96,6 +100,26 @@ in_force locking sharded
 in_force threads 3
 expect "memory limit" $((64 << 20)) "$(stat_of "$mnt" memory limit_bytes)"
 stop
+
+# A mode sets the four times; what is given by itself is as it is given.
+# times MODE ENTRY ATTR NEGATIVE CACHE
+times() {
+  in_force coherence "$1"
+  in_force entry_timeout_s "$2"
+  in_force attr_timeout_s "$3"
+  in_force negative_timeout_s "$4"
+  in_force cache_ttl_s "$5"
+  grep -q "coherence $1)" "$mnt.out" || fail "the start line does not say $1: $(cat "$mnt.out")"
+  stop
+}
+start && times ttl=1s 1.0 1.0 1.0 1.0
+start --coherence=ttl=250ms && times ttl=250ms 0.25 0.25 0.25 0.25
+start -o coherence=ttl=5 && times ttl=5s 5.0 5.0 5.0 5.0
+start --coherence=strict && times strict 0.0 0.0 0.0 0.0
+year=31536000.0
+start --coherence=exclusive && times exclusive $year $year $year inf
+start --coherence=exclusive --attr-timeout=1 --cache-ttl=2 && times exclusive $year 1.0 $year 2.0
+start --cache-ttl=inf --coherence=strict --negative-timeout=3 && times strict 0.0 0.0 3.0 inf
 
 start -o "rw,entry_timeout=0.25,locking=rwlock,noauto,_netdev,x-systemd.automount,user,noatime" \
   -o 'nosuid,nodev,fsname=a\,b'

@@ -120,7 +120,7 @@ NUMBERS = (
 
 FILES = (
     one("release-keeps", "a file that was released stays open", IO,
-        "    r.fs.files.remove(fi->fh);\n  }\n  r.reply.ok();", "  }\n  r.reply.ok();", FILES_T, UNDELIVERED_T),
+        "    r.fs.files.remove(fi->fh);\n  }\n", "  }\n", FILES_T, UNDELIVERED_T),
     one("releasedir-keeps", "a directory that was released stays open", DIR,
         "  r.fs.directories.remove(fi->fh);\n", "", FILES_T, UNDELIVERED_T),
     one("read-of-any-size", "a READ takes as much memory as it asks for", IO,

@@ -74,6 +74,26 @@ TEST_F(Sections, AnFsyncAndTheEndOfAFileThatWasWrittenEndWhatWasCached) {
   EXPECT_TRUE(is_cached(node_));
 }
 
+// A kernel that keeps attributes for a year does not find out by itself; one that asks after a second does.
+TEST(SectionsInTheKernel, AreToldWhereItWouldNotAskSoon) {
+  for (const double timeout_s : {1.0, 60.0}) {
+    MemoryStore store;
+    FakeKernel::Settings settings = FakeKernel::small();
+    settings.attr_timeout_s = timeout_s;
+    FakeKernel kernel(store, settings);
+    kernel.negotiate();
+    const Answer made = kernel.ask(request::create(kRootNumber, "f"));
+    const std::uint64_t node = made.get<fuse_entry_out>().nodeid;
+    const std::uint64_t fh = made.get<fuse_open_out>(sizeof(fuse_entry_out)).fh;
+    const std::uint64_t reader = kernel.ask(request::open(node, O_RDONLY)).get<fuse_open_out>().fh;
+    EXPECT_EQ(kernel.ask(request::fsync(FUSE_FSYNC, node, fh)).error, 0);
+    EXPECT_EQ(kernel.ask(request::release(node, reader, O_RDONLY)).error, 0);
+    EXPECT_EQ(kernel.ask(request::release(node, fh, O_WRONLY)).error, 0);
+    EXPECT_EQ(kernel.notifications(),
+              std::vector<int>(timeout_s > 1 ? 2 : 0, FUSE_NOTIFY_INVAL_INODE));
+  }
+}
+
 TEST_F(Sections, ExtendedAttributesThatAreSetOrRemovedEndWhatWasCached) {
   expect_changes(request::setxattr(node_, "user.a", "v"), "setxattr");
   expect_changes(request::removexattr(node_, "user.a"), "removexattr");

@@ -79,9 +79,10 @@ class Table {
          now_.at("version").get<std::string>(), now_.at("uptime_s").get<double>(),
          options.at("locking").get<std::string>(), options.at("threads").get<uint64_t>(),
          now_.at("requests_in_flight").get<uint64_t>());
-    line("  timeouts: entry {}, attr {}, negative {}; cache ttl {}",
-         duration(options.at("entry_timeout_s")), duration(options.at("attr_timeout_s")),
-         duration(options.at("negative_timeout_s")), duration(options.at("cache_ttl_s")));
+    line("  coherence {}; timeouts: entry {}, attr {}, negative {}; cache ttl {}",
+         options.at("coherence").get<std::string>(), duration(options.at("entry_timeout_s")),
+         duration(options.at("attr_timeout_s")), duration(options.at("negative_timeout_s")),
+         duration(options.at("cache_ttl_s")));
   }
 
   void requests() {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Coherence: how what others change in the source gets to be seen in the mount, and what follows from it for
+// the times that the kernel and the cache may answer by themselves. docs/coherence.md says what it promises.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace evenfs {
+
+using Milliseconds = std::chrono::milliseconds;
+
+// As good as for ever, for the kernel: a year.
+inline constexpr Milliseconds kKernelForever = std::chrono::hours(365 * 24);
+
+struct Coherence {
+  enum class Mode {
+    kExclusive,  // Nobody else changes the source.
+    kTtl,        // What is `ttl` old is asked for again.
+    kStrict,     // Everything is.
+  };
+  Mode mode = Mode::kTtl;
+  Milliseconds ttl{1000};  // For kTtl.
+};
+
+// How long each may answer by itself. A cache without a time does so for ever.
+struct Timeouts {
+  Milliseconds entry{}, attr{}, negative{};
+  std::optional<Milliseconds> cache;
+};
+
+// "exclusive", "ttl=1s", "strict"; nothing for anything else.
+std::optional<Coherence> parse_coherence(std::string_view text);
+std::string coherence_text(const Coherence& coherence);
+Timeouts timeouts_of(const Coherence& coherence);
+
+}  // namespace evenfs
