@@ -14,9 +14,9 @@ namespace {
 constexpr std::uint32_t kGenerationBytes = 4;
 constexpr std::uint32_t kInoBits = 31;
 
-std::uint64_t read(const FileHandle& handle, std::uint32_t at, std::uint32_t bytes) noexcept {
+std::uint64_t read(const std::uint8_t* handle, std::uint32_t at, std::uint32_t bytes) noexcept {
   std::uint64_t value = 0;
-  std::memcpy(&value, handle.bytes.data() + at, bytes);
+  std::memcpy(&value, handle + at, bytes);
   return value;
 }
 
@@ -45,9 +45,9 @@ DurableNumbers::DurableNumbers(const Seen& root, int fd) noexcept {
   for (const Layout& layout : kLayouts) {
     const FileHandle& handle = root.handle;
     if (handle.type != layout.type || handle.length != layout.length) continue;
-    if (read(handle, layout.ino_at, layout.ino_bytes) != root.stat.stx_ino) continue;
+    if (read(handle.bytes.data(), layout.ino_at, layout.ino_bytes) != root.stat.stx_ino) continue;
     layout_ = &layout;
-    same_ = handle;
+    root_ = same_ = handle;
     write(same_, layout.ino_at, layout.ino_bytes, 0);
     write(same_, layout.generation_at, kGenerationBytes, 0);
     dev_ = device_of(root);
@@ -70,14 +70,30 @@ std::optional<std::uint64_t> DurableNumbers::number_of(const Seen& seen) const n
   if (seen.handle.type != layout_->type || seen.handle.length != layout_->length) {
     return std::nullopt;
   }
-  const std::uint64_t generation = read(seen.handle, layout_->generation_at, kGenerationBytes);
+  const auto number = number_in({seen.handle.bytes.data(), layout_->length});
+  if (!number || *number == root_number_) return std::nullopt;
+  return (*number & ~Identity::kDurable) >> 32 == ino ? number : std::nullopt;
+}
+
+// REQUIRES: a handle of layout_.
+std::optional<std::uint64_t> DurableNumbers::number_in(
+    std::span<const std::uint8_t> bytes) const noexcept {
+  const std::uint64_t ino = read(bytes.data(), layout_->ino_at, layout_->ino_bytes);
+  if ((ino >> kInoBits) != 0) return std::nullopt;
+  const std::uint64_t generation = read(bytes.data(), layout_->generation_at, kGenerationBytes);
   const std::uint64_t number = Identity::kDurable | ino << 32 | generation;
   const FileHandle again = handle_of(number);
-  if (std::memcmp(again.bytes.data(), seen.handle.bytes.data(), layout_->length) != 0) {
+  if (std::memcmp(again.bytes.data(), bytes.data(), layout_->length) != 0) return std::nullopt;
+  return number;
+}
+
+std::optional<std::uint64_t> DurableNumbers::number_of(const HandleView& handle) const noexcept {
+  if (layout_ == nullptr || handle.type != layout_->type ||
+      handle.bytes.size() != layout_->length) {
     return std::nullopt;
   }
-  if (number == root_number_) return std::nullopt;
-  return number;
+  if (std::memcmp(handle.bytes.data(), root_.bytes.data(), layout_->length) == 0) return 1;
+  return number_in(handle.bytes);
 }
 
 FileHandle DurableNumbers::handle_of(std::uint64_t number) const noexcept {

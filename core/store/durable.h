@@ -16,8 +16,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "core/store/local_sys.h"
+#include "core/store/source_events.h"
 
 namespace evenfs::local {
 
@@ -30,6 +32,8 @@ class DurableNumbers {
 
   // With Identity::kDurable. The root itself has none: its id is the same in every life.
   std::optional<std::uint64_t> number_of(const Seen& seen) const noexcept;
+  // Of a handle that the kernel tells of the file system of the root; 1 for the root itself.
+  std::optional<std::uint64_t> number_of(const HandleView& handle) const noexcept;
   // REQUIRES: known().
   FileHandle handle_of(std::uint64_t number) const noexcept;
   bool known() const noexcept { return layout_ != nullptr; }
@@ -46,9 +50,12 @@ class DurableNumbers {
   };
   static const Layout kLayouts[];
 
+  std::optional<std::uint64_t> number_in(std::span<const std::uint8_t> bytes) const noexcept;
+
   const Layout* layout_ = nullptr;
   std::uint64_t dev_ = 0;
   std::uint64_t mount_ = 0;
+  FileHandle root_;
   FileHandle same_;  // Of the root, with zeros for inode number and generation.
   std::uint64_t root_number_ = 0;
   std::uint32_t source_tag_ = 0;

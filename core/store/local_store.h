@@ -61,6 +61,14 @@ class LocalStore final : public Store {
   LocalStore(const LocalStore&) = delete;
   LocalStore& operator=(const LocalStore&) = delete;
 
+  // For who watches the source: whether an object of which the kernel tells by its handle can have a durable
+  // number; which one (1: the root); and any descriptor of the root, where others see it.
+  bool has_numbers() const noexcept { return durable_.known(); }
+  std::optional<std::uint64_t> number_of(const local::HandleView& handle) const noexcept {
+    return durable_.number_of(handle);
+  }
+  int seen_by_others() const noexcept { return viewed_ ? viewed_.get() : root_fd_->get(); }
+
   const StoreCaps& caps() const noexcept override { return caps_; }
   StoreStats stats() const override;
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the kernel tells of changes of a file system (fanotify with directories and names), as it is told:
+// masks and file handles. Whose change it was and what follows from it is for others.
+//
+// What is not told: writing by a mapping, until the file is closed; reading, and the access times it moves;
+// changes on the disk or server behind the file system's back; what is mounted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/base/result.h"
+#include "core/base/unique_fd.h"
+
+namespace evenfs::local {
+
+// A file handle within a buffer. No bytes: none.
+struct HandleView {
+  std::int32_t type = 0;
+  std::span<const std::uint8_t> bytes{};
+};
+
+// One event. The handles and names stand in the buffer.
+struct SourceEvent {
+  struct Name {
+    HandleView dir;
+    std::string_view name;
+  };
+  // What an event says. Several may be merged into one, if they are the same process's.
+  enum : unsigned {
+    kMade = 1,     // names[0] appeared.
+    kRemoved = 2,  // names[0] went.
+    kMoved = 4,    // names[0] became names[1]; either may be missing.
+    kContent = 8,
+    kAttributes = 16,
+    kLost = 32,  // Events were lost, and there is nothing else.
+  };
+  unsigned what = 0;
+  std::int32_t pid = 0;  // Of the process; 0 if it is not to be seen from here.
+  HandleView object;     // What was changed, made, removed or moved.
+  Name names[2];         // For the first three.
+};
+
+// The events in what was read at once. The kernel is believed, and bounds are checked all the same.
+class SourceEvents {
+ public:
+  explicit SourceEvents(std::span<const std::byte> buffer) noexcept : left_(buffer) {}
+  // False at the end. What cannot be read is an event that says kLost, and the last.
+  bool next(SourceEvent& event) noexcept;
+
+ private:
+  bool parse(SourceEvent& event) noexcept;
+
+  std::span<const std::byte> left_;
+};
+
+// A descriptor from which the changes of the file system of `dir` are read, without waiting. Errors: EPERM
+// without CAP_SYS_ADMIN; EINVAL before Linux 5.17; ENODEV, EXDEV, EOPNOTSUPP where the file system
+// cannot be watched; ENOSYS, EMFILE, ENOSPC, ENOMEM.
+Result<UniqueFd> watch_file_system(int dir) noexcept;
+
+}  // namespace evenfs::local
