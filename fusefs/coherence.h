@@ -8,6 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/unique_fd.h"
+#include "core/store/local_store.h"
+
 namespace evenfs {
 
 using Milliseconds = std::chrono::milliseconds;
@@ -17,12 +20,14 @@ inline constexpr Milliseconds kKernelForever = std::chrono::hours(365 * 24);
 
 struct Coherence {
   enum class Mode {
+    kAuto,       // kWatch where that can be had, else kTtl. Only before choose_coherence().
+    kWatch,      // What others do is told by the source's file system.
     kExclusive,  // Nobody else changes the source.
     kTtl,        // What is `ttl` old is asked for again.
     kStrict,     // Everything is.
   };
   Mode mode = Mode::kTtl;
-  Milliseconds ttl{1000};  // For kTtl.
+  Milliseconds ttl{1000};  // For kTtl, and what kAuto comes to without a watch.
 };
 
 // How long each may answer by itself. A cache without a time does so for ever.
@@ -31,9 +36,13 @@ struct Timeouts {
   std::optional<Milliseconds> cache;
 };
 
-// "exclusive", "ttl=1s", "strict"; nothing for anything else.
+// "auto", "watch", "exclusive", "ttl=1s", "strict"; nothing for anything else.
 std::optional<Coherence> parse_coherence(std::string_view text);
 std::string coherence_text(const Coherence& coherence);
 Timeouts timeouts_of(const Coherence& coherence);
+
+// What stands in the way of watching a source, in one line, or nothing: then `events` is what to read
+// (local::watch_file_system). To be asked before anything of the source is cached.
+std::optional<std::string> watch_obstacle(const LocalStore& store, UniqueFd& events);
 
 }  // namespace evenfs

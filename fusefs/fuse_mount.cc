@@ -114,12 +114,13 @@ bool EndSignals::wait(int other) const {
   return true;
 }
 
-int serve_until_end(const FuseMount& mount, WorkerLoop& loop, const EndSignals& signals) {
+int serve_until_end(const FuseMount& mount, WorkerLoop& loop, const EndSignals& signals,
+                    const std::function<bool()>& before_stop) {
   // On a signal the mount is taken away while the threads still answer: the kernel may have
   // pages to write back, and then tells us to end by itself if nobody uses the mount any more.
   bool detached = true;
   if (signals.wait(loop.ended_fd())) detached = mount.detach();
-  if (!loop.stop(kStopPatience)) {
+  if ((before_stop && !before_stop()) || !loop.stop(kStopPatience)) {
     spdlog::error("{} requests do not come back from the source; ending without them",
                   loop.in_flight());
     mount.detach();

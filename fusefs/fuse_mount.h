@@ -5,6 +5,7 @@
 #include <fuse_lowlevel.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,7 +66,9 @@ inline constexpr std::chrono::seconds kStopPatience{20};
 
 // Serves until the mount is gone or a signal ends it; then nothing is mounted any more and all
 // threads have ended. Returns the status to exit with. Does not return, but ends the process, if
-// a request does not come back from the source: what its thread uses cannot be freed.
-int serve_until_end(const FuseMount& mount, WorkerLoop& loop, const EndSignals& signals);
+// a request does not come back from the source: what its thread uses cannot be freed. `before_stop` is called
+// when the end has come and requests are still answered; false is like such a request.
+int serve_until_end(const FuseMount& mount, WorkerLoop& loop, const EndSignals& signals,
+                    const std::function<bool()>& before_stop = nullptr);
 
 }  // namespace evenfs

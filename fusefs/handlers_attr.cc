@@ -20,7 +20,7 @@ File* file_of(const fuse_file_info* fi) {
 void getattr(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file_of(fi));
-  attr ? r.reply.attr(*attr, r.attr_timeout(id, *attr)) : r.reply.error(by_id(attr.error()));
+  attr ? r.reply.attr(*attr, r.attr_timeout(id, ino, *attr)) : r.reply.error(by_id(attr.error()));
 }
 
 // The kernel sends STATX instead of GETATTR when somebody wants to know the time of birth.
@@ -28,7 +28,7 @@ void statx(Request& r, fuse_ino_t ino, int flags, int /*mask*/, fuse_file_info* 
   const NodeId id = r.id(ino);
   if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(id);
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file_of(fi));
-  attr ? r.reply.statx(*attr, r.attr_timeout(id, *attr)) : r.reply.error(by_id(attr.error()));
+  attr ? r.reply.statx(*attr, r.attr_timeout(id, ino, *attr)) : r.reply.error(by_id(attr.error()));
 }
 
 SetAttr::Time time_of(bool now, const timespec& at) {
@@ -56,7 +56,7 @@ void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_fil
   const NodeId id = r.id(ino);
   const Result<Attr> now =
       set_attributes(r, id, to_change(*attr, to_set), file_of(fi), lacks_fsetid);
-  now ? r.reply.attr(*now, r.attr_timeout(id, *now)) : r.reply.error(by_id(now.error()));
+  now ? r.reply.attr(*now, r.changed_timeout(id, ino, *now)) : r.reply.error(by_id(now.error()));
 }
 
 // Not asked while the kernel checks permissions itself (default_permissions).

@@ -33,8 +33,12 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 // A listing under construction: entries are appended until one does not fit.
 class ListingReply {
  public:
-  ListingReply(Request& r, NodeId dir, std::size_t size, bool plus)
-      : r_(r), dir_(dir), room_(r.room(std::min(size, kAnswerBytesMax))), plus_(plus) {
+  ListingReply(Request& r, NodeId dir, fuse_ino_t number, std::size_t size, bool plus)
+      : r_(r),
+        dir_(dir),
+        number_(number),
+        room_(r.room(std::min(size, kAnswerBytesMax))),
+        plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
     if (plus) counted_.reserve(room_.size() / kPlusEntryMin + 1);
   }
@@ -98,7 +102,7 @@ class ListingReply {
     if (!name) return NodeId();
     const Result<Entry> found = r_.fs.cache.lookup(r_.me, dir_, *name);
     if (!found) return NodeId();  // Gone since, or not ours to see: the name alone must do.
-    param = r_.entry_param(*found);
+    param = r_.entry_param(*found, number_);
     return found->id;
   }
 
@@ -112,6 +116,7 @@ class ListingReply {
 
   Request& r_;
   const NodeId dir_;
+  const fuse_ino_t number_;
   const std::span<std::byte> room_;
   std::size_t used_ = 0;
   const bool plus_;
@@ -154,7 +159,7 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
           bool plus) {
   const NodeId id = r.id(ino);
   OpenDirectory& open = OpenTable<OpenDirectory>::at(fi->fh);
-  ListingReply listing(r, id, size, plus);
+  ListingReply listing(r, id, ino, size, plus);
   Status status;
   {
     std::lock_guard lock(open.mutex);

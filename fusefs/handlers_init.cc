@@ -18,6 +18,10 @@ constexpr unsigned kKeepsAsTold = 42;
 // the access time being moved.
 bool keeps_links(const Daemon& fs) { return fs.store.caps().atime_rule == AtimeRule::kNever; }
 
+// Linux 6.16. Whoever loses track of what others change can then have the kernel look all names up again; else
+// names must be looked up again after a while in any case.
+constexpr unsigned kForgetsNames = 44;
+
 // Called once, on whichever thread receives the first request.
 void init(void* userdata, fuse_conn_info* conn) {
   Daemon& fs = *static_cast<Daemon*>(userdata);
@@ -27,6 +31,10 @@ void init(void* userdata, fuse_conn_info* conn) {
   if (fs.backing != nullptr && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
     conn->max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;
     fs.backing->start(fuse_session_fd(fs.session), conn->proto_minor >= kCountsWrites);
+  }
+  if (fs.watched && conn->proto_minor < kForgetsNames) {
+    fs.entry_timeout_s = std::min(fs.entry_timeout_s, kUntoldS);
+    fs.negative_timeout_s = std::min(fs.negative_timeout_s, kUntoldS);
   }
   for (const std::uint64_t capability : {
            FUSE_CAP_READDIRPLUS,

@@ -95,7 +95,7 @@ void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 }
 
 // Answers with a file that was just made: an entry, counted once, and an open file.
-void reply_created(Request& r, std::unique_ptr<OpenFile> open, Result<Opened> made,
+void reply_created(Request& r, fuse_ino_t dir, std::unique_ptr<OpenFile> open, Result<Opened> made,
                    fuse_file_info& fi) {
   if (!made) return r.reply.error(made.error());
   const NodeId id = made->entry.id;
@@ -107,7 +107,10 @@ void reply_created(Request& r, std::unique_ptr<OpenFile> open, Result<Opened> ma
   }
   const std::uint64_t number = r.fs.files.add(std::move(open));
   set_open_reply(r, fi, number, false);
-  if (r.reply.create(r.entry_param(made->entry), fi)) return;
+  fuse_entry_param param = r.entry_param(made->entry, dir);
+  // Somebody else may have made it, under another name too.
+  param.attr_timeout = r.changed_timeout(id, param.ino, made->entry.attr);
+  if (r.reply.create(param, fi)) return;
   r.fs.files.remove(number);
   r.fs.cache.forget(r.me, id, 1);
 }
@@ -124,15 +127,15 @@ void create(Request& r, fuse_ino_t parent, const char* name, mode_t mode, fuse_f
   // Groups matter only if somebody else has made the file meanwhile; to know them is expensive.
   Result<Opened> made = make(r.maker());
   if (!made && made.error() == Errno(EACCES)) made = make(r.cred());
-  reply_created(r, std::move(open), std::move(made), *fi);
+  reply_created(r, parent, std::move(open), std::move(made), *fi);
 }
 
 void tmpfile(Request& r, fuse_ino_t parent, mode_t mode, fuse_file_info* fi) {
   auto open = std::make_unique<OpenFile>();
   // O_EXCL means here that no name may ever be given to the file.
   const int flags = (backing_flags(fi->flags) & ~O_TMPFILE) | (fi->flags & O_EXCL);
-  reply_created(r, std::move(open), r.fs.cache.tmpfile(r.me, r.id(parent), mode, flags, r.maker()),
-                *fi);
+  reply_created(r, parent, std::move(open),
+                r.fs.cache.tmpfile(r.me, r.id(parent), mode, flags, r.maker()), *fi);
 }
 
 // Into the thread's own buffer: one read and one write, where handing the descriptor to libfuse

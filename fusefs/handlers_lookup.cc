@@ -21,11 +21,11 @@ Result<Entry> find(Request& r, fuse_ino_t number, std::string_view name) {
 
 void lookup(Request& r, fuse_ino_t parent, const char* name) {
   const Result<Entry> found = find(r, parent, name);
-  if (found) return r.reply_entry(*found);
+  if (found) return r.reply_entry(found, parent);
   if (found.error() == Errno(ENOENT) && r.fs.negative_timeout_s > 0) {
     // An entry without an inode: the kernel remembers that there is none.
     fuse_entry_param none{};
-    none.entry_timeout = r.fs.negative_timeout_s;
+    none.entry_timeout = r.timeout_of(parent, r.fs.negative_timeout_s);
     r.reply.entry(none);
     return;
   }

@@ -18,25 +18,29 @@ std::optional<NameRef> checked(Request& r, const char* name) {
 void mknod(Request& r, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mknod(r.me, r.id(parent), *ref, mode, rdev, r.maker()));
+  r.reply_entry(r.fs.cache.mknod(r.me, r.id(parent), *ref, mode, rdev, r.maker()), parent);
 }
 
 void mkdir(Request& r, fuse_ino_t parent, const char* name, mode_t mode) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.mkdir(r.me, r.id(parent), *ref, mode, r.maker()));
+  r.reply_entry(r.fs.cache.mkdir(r.me, r.id(parent), *ref, mode, r.maker()), parent);
 }
 
 void symlink(Request& r, const char* target, fuse_ino_t parent, const char* name) {
   const auto ref = checked(r, name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.symlink(r.me, r.id(parent), *ref, target, r.maker()));
+  r.reply_entry(r.fs.cache.symlink(r.me, r.id(parent), *ref, target, r.maker()), parent);
 }
 
 void link(Request& r, fuse_ino_t ino, fuse_ino_t new_parent, const char* new_name) {
   const auto ref = checked(r, new_name);
   if (!ref) return;
-  r.reply_entry(r.fs.cache.link(r.me, r.id(ino), r.id(new_parent), *ref));
+  const Result<Entry> linked = r.fs.cache.link(r.me, r.id(ino), r.id(new_parent), *ref);
+  if (!linked) return r.reply.error(linked.error());
+  fuse_entry_param param = r.entry_param(*linked, new_parent);
+  param.attr_timeout = r.changed_timeout(linked->id, param.ino, linked->attr);
+  r.reply_entry(param, linked->id);
 }
 
 void unlink(Request& r, fuse_ino_t parent, const char* name) {

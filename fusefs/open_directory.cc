@@ -5,11 +5,19 @@
 #include "fusefs/kept.h"
 
 namespace evenfs {
+namespace {
+
+// Whether nobody changes the directory without our knowing.
+bool is_told_of(Request& r, NodeId dir) {
+  return r.fs.told_of_changes && !r.untold(r.fs.cache.number_of(dir));
+}
+
+}  // namespace
 
 // Where others may change the directory, a source that is at hand is opened all the same: what it says of
 // its times lets the kernel keep the listing.
 bool kept_names_may_do(Request& r, NodeId id) {
-  if (!r.fs.told_of_changes && !r.fs.store.caps().may_be_slow) return false;
+  if (!is_told_of(r, id) && !r.fs.store.caps().may_be_slow) return false;
   return !AtimeSection::may_move(r, id) && r.fs.cache.kept_listing(id) != nullptr;
 }
 
@@ -23,7 +31,7 @@ void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open)
     const Result<Attr> told = open.directory->getattr();
     if (!told) return;
     now = *told;
-  } else if (!r.fs.told_of_changes || !r.fs.cache.peek_attr(open.id, now)) {
+  } else if (!is_told_of(r, open.id) || !r.fs.cache.peek_attr(open.id, now)) {
     return;
   }
   const Kept kept = kept_content(r, open.id, now);

@@ -19,12 +19,14 @@ namespace {
 
 constexpr std::uint64_t kMemoryMin = std::uint64_t{1} << 20;
 constexpr unsigned kThreadsMax = 1024;
+constexpr unsigned kWatchQueueMax = 1U << 20;
 
 // Options as text, as CLI11 collects them. Every value is checked afterwards, so that each error
 // is one line of ours.
 struct RawOptions {
   std::string source, mountpoint;
   std::string coherence = "ttl=1s";
+  std::string watch_queue = std::to_string(kWatchQueueDefault);
   // Nothing: by coherence.
   std::optional<std::string> entry_timeout, attr_timeout, negative_timeout, cache_ttl;
   std::string locking = "lockless";
@@ -58,9 +60,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
   app.add_option("SOURCE", raw.source, "directory to mount")->type_name("");
   app.add_option("MOUNTPOINT", raw.mountpoint, "where it appears")->type_name("");
   value("--coherence", raw.coherence, "MODE",
-        "how changes that others make in SOURCE are seen: ttl=TIME, what is older is asked for "
-        "again; strict, everything is; exclusive, there are none. The next four are by that unless "
-        "they are given");
+        "how changes that others make in SOURCE are seen: watch, its file system tells of them "
+        "(as root); ttl=TIME, what is older is asked for again; strict, everything is; exclusive, "
+        "there are none; auto, watch where that works, else ttl=1s. The next four are by that "
+        "unless they are given");
   const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
     app.add_option(name, into, text)->type_name("TIME");
   };
@@ -70,6 +73,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
   time("--negative-timeout", raw.negative_timeout, "the same for names that do not exist");
   time("--cache-ttl", raw.cache_ttl,
        "how long the cache may serve what it read from SOURCE; 0 asks each time; inf: for ever");
+  value(
+      "--watch-queue", raw.watch_queue, "N",
+      "with watch: changes that may wait to be told to the kernel; when there are more it forgets "
+      "all it knows");
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 2 to 64");
@@ -89,9 +96,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
 
 // The options that may also stand behind -o, there with '_' for '-'.
 bool is_own_option(std::string_view name) {
-  constexpr std::array<std::string_view, 12> kNames = {
-      "coherence", "entry-timeout", "attr-timeout", "negative-timeout", "cache-ttl",  "locking",
-      "memory",    "threads",       "transport",    "passthrough",      "foreground", "debug"};
+  constexpr std::array<std::string_view, 13> kNames = {
+      "coherence",   "watch-queue", "entry-timeout", "attr-timeout", "negative-timeout",
+      "cache-ttl",   "locking",     "memory",        "threads",      "transport",
+      "passthrough", "foreground",  "debug"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
@@ -219,25 +227,31 @@ void set_times(const RawOptions& raw, Options& options) {
   const auto coherence = parse_coherence(raw.coherence);
   if (!coherence) {
     throw UsageError{
-        fmt::format("--coherence={}: must be ttl=TIME, strict or exclusive; a time is "
-                    "500ms, 1s, 2m or in seconds",
+        fmt::format("--coherence={}: must be auto, watch, ttl=TIME, strict or "
+                    "exclusive; a time is 500ms, 1s, 2m or in seconds",
                     raw.coherence)};
   }
-  options.coherence = *coherence;
-  const Timeouts times = timeouts_of(*coherence);
-  const auto pick = [](const char* name, const std::optional<std::string>& given,
-                       std::chrono::milliseconds otherwise) {
-    return given ? duration_of(name, *given) : otherwise;
+  using Time = std::optional<std::chrono::milliseconds>;
+  const auto given = [](const char* name, const std::optional<std::string>& text) {
+    return text ? Time(duration_of(name, *text)) : Time();
   };
-  options.entry_timeout = pick("entry-timeout", raw.entry_timeout, times.entry);
-  options.attr_timeout = pick("attr-timeout", raw.attr_timeout, times.attr);
-  options.negative_timeout = pick("negative-timeout", raw.negative_timeout, times.negative);
-  options.cache_ttl = times.cache;
+  options.given.entry = given("entry-timeout", raw.entry_timeout);
+  options.given.attr = given("attr-timeout", raw.attr_timeout);
+  options.given.negative = given("negative-timeout", raw.negative_timeout);
   if (raw.cache_ttl == "inf") {
-    options.cache_ttl.reset();
+    options.given.cache = Time();
   } else if (raw.cache_ttl) {
-    options.cache_ttl = duration_of("cache-ttl", *raw.cache_ttl);
+    options.given.cache = given("cache-ttl", raw.cache_ttl);
   }
+  set_coherence(options, *coherence);
+}
+
+std::size_t watch_queue_of(const std::string& text) {
+  const auto count = parse_unsigned(text);
+  if (!count || *count < 1 || *count > kWatchQueueMax) {
+    throw UsageError{fmt::format("--watch-queue={}: must be 1 to {}", text, kWatchQueueMax)};
+  }
+  return *count;
 }
 
 void check_values(const RawOptions& raw, Options& options) {
@@ -246,6 +260,7 @@ void check_values(const RawOptions& raw, Options& options) {
   options.source = raw.source;
   options.mountpoint = raw.mountpoint;
   set_times(raw, options);
+  options.watch_queue = watch_queue_of(raw.watch_queue);
   options.locking = locking_of(raw.locking);
   options.memory_bytes = memory_of(raw.memory);
   options.threads = threads_of(raw.threads);
@@ -272,6 +287,16 @@ Command usage_error(std::string line) {
 }
 
 }  // namespace
+
+void set_coherence(Options& options, const Coherence& coherence) {
+  const Timeouts times = timeouts_of(coherence);
+  const Options::Given& given = options.given;
+  options.coherence = coherence;
+  options.entry_timeout = given.entry.value_or(times.entry);
+  options.attr_timeout = given.attr.value_or(times.attr);
+  options.negative_timeout = given.negative.value_or(times.negative);
+  options.cache_ttl = given.cache.value_or(times.cache);
+}
 
 // One for each core: the kernel wakes them in turn, and more than can run cost a switch each. Those that wait
 // for the source have substitutes.

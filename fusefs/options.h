@@ -16,11 +16,19 @@
 
 namespace evenfs {
 
+// Changes that may wait to be told to the kernel.
+inline constexpr std::size_t kWatchQueueDefault = 16384;
+
 struct Options {
   std::string source;
   std::string mountpoint;
 
   Coherence coherence;
+  std::string coherence_note;  // Why it is not a watch, where one was asked for if possible.
+  struct Given {               // What is not by coherence.
+    std::optional<std::chrono::milliseconds> entry, attr, negative;
+    std::optional<std::optional<std::chrono::milliseconds>> cache;
+  } given;
   // How long the kernel may use a name, attributes, or the absence of a name without asking.
   std::chrono::milliseconds entry_timeout{1000};
   std::chrono::milliseconds attr_timeout{1000};
@@ -30,6 +38,7 @@ struct Options {
 
   Locking locking = Locking::kLockless;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;
+  std::size_t watch_queue = kWatchQueueDefault;
   unsigned threads = 0;  // Set by parse_command: never 0 afterwards.
   Transport transport = Transport::kAuto;
   bool passthrough = true;  // Where it can be had.
@@ -44,6 +53,9 @@ struct Options {
   bool remount = false;                    // Only give the mount that is there other flags.
   std::vector<std::string> mount_options;  // For libfuse and the kernel, one each.
 };
+
+// Puts a mode in force, with its times but for those that were given.
+void set_coherence(Options& options, const Coherence& coherence);
 
 inline constexpr int kExitUsage = 2;    // The command line is wrong; nothing was mounted.
 inline constexpr int kExitFailure = 1;  // The mount failed, or ended by an error.

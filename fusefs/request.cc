@@ -117,7 +117,17 @@ std::span<std::byte> Request::room(std::size_t size) {
   return thread.buffer(size);
 }
 
-fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
+// Whoever tells of changes tells the cache first, then the kernel, and that again for as long as the kernel
+// does not know an inode that is counted. So if the cache still says the same, now that it is counted, the
+// kernel will be told; if not, it may have been too early for that, and the kernel is to ask again.
+double Request::entry_attr_timeout(const Entry& entry, fuse_ino_t number) const noexcept {
+  const double timeout = attr_timeout(entry.id, number, entry.attr);
+  Attr now;
+  if (!fs.watched || untold(number)) return timeout;
+  return fs.cache.peek_attr(entry.id, now) && now == entry.attr ? timeout : 0;
+}
+
+fuse_entry_param Request::entry_param(const Entry& entry, fuse_ino_t dir) const noexcept {
   fuse_entry_param param{};
   param.ino = fs.cache.number_of(entry.id);
   // Part of a file handle, and compared by the kernel, which wants 0 for the root, as it is. A durable number
@@ -128,15 +138,14 @@ fuse_entry_param Request::entry_param(const Entry& entry) const noexcept {
     param.generation = entry.id.generation();
   }
   param.attr = to_stat(entry.attr);
-  param.attr_timeout = attr_timeout(entry.id, entry.attr);
-  param.entry_timeout = fs.entry_timeout_s;
+  param.attr_timeout = entry_attr_timeout(entry, param.ino);
+  param.entry_timeout = timeout_of(dir, fs.entry_timeout_s);
   return param;
 }
 
-void Request::reply_entry(const Entry& entry) {
-  const NodeId id = entry.id;
+void Request::reply_entry(const fuse_entry_param& param, NodeId id) {
   // The count was made before the reply is sent: with the reply the kernel may forget at once.
-  if (!reply.entry(entry_param(entry))) fs.cache.forget(me, id, 1);
+  if (!reply.entry(param)) fs.cache.forget(me, id, 1);
 }
 
 }  // namespace evenfs

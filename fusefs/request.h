@@ -12,6 +12,7 @@
 
 #include <fuse_lowlevel.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -28,8 +29,7 @@ namespace evenfs {
 
 class DaemonStats;
 
-// What the handlers share. Constant once the threads run, but for the tables, which have their own
-// locks.
+// What the handlers share. Constant once INIT is answered, but for the tables, which have their own locks.
 struct Daemon {
   Cache& cache;
   Store& store;
@@ -37,12 +37,15 @@ struct Daemon {
   double attr_timeout_s;
   double negative_timeout_s;
   double directory_timeout_s;  // Of a directory's attributes.
-  bool told_of_changes;        // Nobody changes the source without our knowing.
+  bool told_of_changes;        // Nobody changes the source without our knowing; see `watched`.
   const DaemonStats& stats;
   OpenTable<OpenFile>& files;
   OpenTable<OpenDirectory>& directories;
   WorkerRegistry& workers;
   Transport transport = Transport::kFd;  // What is asked for at INIT.
+  // Somebody tells of what others do to the objects that have a durable number, and to the root. The times are
+  // then for these.
+  bool watched = false;
   // Set at INIT. Linux 6.9 to 6.12 do not drop a listing when they are told to.
   bool keeps_listings = false;
   // Set before the threads start.
@@ -57,6 +60,8 @@ inline constexpr std::size_t kAnswerBytesMax = kWriteBytesMax;
 
 // Attributes that the kernel keeps for no longer than that need not be taken from it.
 inline constexpr double kSoonS = 1;
+// How long what nobody tells of may be used where the rest is told of.
+inline constexpr double kUntoldS = 1;
 
 // What one thread owns. Handlers find it by one thread-local pointer.
 struct ThreadState {
@@ -177,10 +182,20 @@ struct Request {
   // came with the request as names or data is then overwritten.
   std::span<std::byte> room(std::size_t size);
 
-  // How long the kernel may use these attributes of an inode that is counted or pinned.
-  double attr_timeout(NodeId id, const Attr& attr) const noexcept {
-    if (S_ISDIR(attr.mode)) return fs.directory_timeout_s;
-    return fs.backing != nullptr && kernel_cannot_tell(id) ? 0 : fs.attr_timeout_s;
+  // How long the kernel may use these attributes of an inode that is counted or pinned, as an answer to a
+  // question for them: the kernel compares when it asked with when it was last told that they change.
+  double attr_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
+    if (S_ISDIR(attr.mode)) return timeout_of(number, fs.directory_timeout_s);
+    return fs.backing != nullptr && kernel_cannot_tell(id) ? 0
+                                                           : timeout_of(number, fs.attr_timeout_s);
+  }
+  // The same where it does not compare: after a change, to an inode that it knows.
+  double changed_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
+    return fs.watched ? 0 : attr_timeout(id, number, attr);
+  }
+  // A time as it is for an object, or for names in a directory, of which somebody tells or does not.
+  double timeout_of(fuse_ino_t number, double timeout) const noexcept {
+    return untold(number) ? std::min(timeout, kUntoldS) : timeout;
   }
   // Whether the kernel may change an inode by itself and not know that it does, so that it has to ask: by a
   // mapping, or, if it is an older one, by any write.
@@ -188,11 +203,13 @@ struct Request {
     return fs.backing->counts_writes() ? fs.cache.maps_unseen(id) : fs.cache.writes_unseen(id);
   }
 
-  fuse_entry_param entry_param(const Entry& entry) const noexcept;
+  double entry_attr_timeout(const Entry& entry, fuse_ino_t number) const noexcept;
+  // Of an entry that was counted, found in `dir`.
+  fuse_entry_param entry_param(const Entry& entry, fuse_ino_t dir) const noexcept;
   // Answers with an entry that was counted once; takes the count back if nobody received it.
-  void reply_entry(const Entry& entry);
-  void reply_entry(const Result<Entry>& entry) {
-    entry ? reply_entry(*entry) : reply.error(entry.error());
+  void reply_entry(const fuse_entry_param& param, NodeId id);
+  void reply_entry(const Result<Entry>& entry, fuse_ino_t dir) {
+    entry ? reply_entry(entry_param(*entry, dir), entry->id) : reply.error(entry.error());
   }
 
   // Makes the kernel ask for the attributes of an inode before it uses them again: for a request that has
@@ -206,6 +223,11 @@ struct Request {
   // The same where it matters little, as for the blocks that a file takes: if the kernel would not ask soon.
   void outdate_if_kept(fuse_ino_t number) noexcept {
     if (fs.attr_timeout_s > kSoonS) outdate_in_kernel(number);
+  }
+
+  // Whether nobody tells of what others do to the object of a number, although the times count on it.
+  bool untold(fuse_ino_t number) const noexcept {
+    return fs.watched && !Identity::is_durable(number) && number != FUSE_ROOT_ID;
   }
 
   fuse_req_t req;  // For reading its context only; `reply` answers it.

@@ -13,7 +13,9 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "core/store/local_store.h"
 #include "fusefs/fuse_mount.h"
@@ -22,6 +24,7 @@
 #include "fusefs/request.h"
 #include "fusefs/stats_json.h"
 #include "fusefs/ticker.h"
+#include "fusefs/watcher.h"
 
 namespace evenfs {
 namespace {
@@ -48,13 +51,19 @@ void drop_resource_privilege() {
   ::syscall(SYS_capset, &header, sets.data());
 }
 
+constexpr auto kUntoldTicks = static_cast<std::uint64_t>(kUntoldS * 1000) / kTickMs;
+
 CacheOptions cache_options(const Options& options) {
   CacheOptions cache;
   cache.memory_bytes = options.memory_bytes;
+  const bool watched = options.coherence.mode == Coherence::Mode::kWatch;
+  if (watched) cache.ttl_ticks = kWatchedTicks;
   if (options.cache_ttl) {
     const auto ms = static_cast<std::uint64_t>(options.cache_ttl->count());
     cache.ttl_ticks = (ms + kTickMs - 1) / kTickMs;
   }
+  // What nobody tells of is asked for again after a while. A shorter time is for all.
+  if (watched && cache.ttl_ticks / 4 > kUntoldTicks) cache.unnumbered_ttl_ticks = kUntoldTicks;
   return cache;
 }
 
@@ -83,12 +92,15 @@ std::string mounted_line(const Options& options) {
   const std::string transport = options.transport == Transport::kUring
                                     ? "io_uring"
                                     : fmt::format("{} threads", options.threads);
+  const std::string note = options.coherence_note.empty()
+                               ? ""
+                               : fmt::format("evenfs: no watch: {}\n", options.coherence_note);
   return fmt::format(
       "evenfs: {} is mounted on {} ({}, {}, {}, coherence {}); end with "
-      "Ctrl-C or: {} {}\n",
+      "Ctrl-C or: {} {}\n{}",
       options.source, options.mountpoint, locking_name(options.locking),
       format_size(options.memory_bytes), transport, coherence_text(options.coherence),
-      ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint);
+      ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint, note);
 }
 
 // The kernel checks a directory's permissions at each component of a path, by attributes that it asks for as
@@ -107,8 +119,35 @@ void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serv
   this_thread_state = nullptr;
 }
 
-int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& ops, Store& store,
-          Cache& cache, WorkerRegistry& registry, const EndSignals& signals) {
+// What the mode that was asked for comes to here. `events`: what to read for a watch.
+Status choose_coherence(Options& options, const LocalStore& store, UniqueFd& events) {
+  const Coherence::Mode asked = options.coherence.mode;
+  if (asked != Coherence::Mode::kAuto && asked != Coherence::Mode::kWatch) return Status();
+  const std::optional<std::string> obstacle = watch_obstacle(store, events);
+  if (!obstacle) {
+    set_coherence(options, Coherence{Coherence::Mode::kWatch});
+  } else if (asked == Coherence::Mode::kAuto) {
+    options.coherence_note = *obstacle;
+    set_coherence(options, Coherence{Coherence::Mode::kTtl, options.coherence.ttl});
+  } else {
+    fail(fmt::format("--coherence=watch: {}", *obstacle));
+    return Errno(EOPNOTSUPP);
+  }
+  return Status();
+}
+
+void say_that_it_is_mounted(const Options& options) {
+  if (options.foreground) {
+    std::fputs(mounted_line(options).c_str(), stdout);
+    std::fflush(stdout);
+  } else {
+    log_to_syslog();
+  }
+}
+
+int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& ops,
+          LocalStore& store, Cache& cache, WorkerRegistry& registry, const EndSignals& signals,
+          UniqueFd events) {
   BackingTable backing;  // Outlives the files that use it.
   OpenTable<OpenFile> files;
   OpenTable<OpenDirectory> directories;
@@ -124,7 +163,8 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 files,
                 directories,
                 registry,
-                options.transport};
+                options.transport,
+                options.coherence.mode == Coherence::Mode::kWatch};
   std::string error;
   std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
@@ -141,6 +181,12 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
     daemon.backing = &backing;
     stats.set_backing(backing);
   }
+  std::optional<SourceWatch> watch;
+  if (events) {
+    watch.emplace(fuse_session_fd(daemon.session), std::move(events), options.source, store, cache,
+                  registry, options.watch_queue);
+    stats.set_watch(*watch);
+  }
   if (const Status started = loop.start(); !started) {
     loop.stop(kStopPatience);
     mount->detach();
@@ -149,14 +195,11 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   }
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.
-  if (options.foreground) {
-    std::fputs(mounted_line(options).c_str(), stdout);
-    std::fflush(stdout);
-  } else {
-    log_to_syslog();
-  }
+  say_that_it_is_mounted(options);
   launcher.ready();
-  const int status = serve_until_end(*mount, loop, signals);
+  const int status = serve_until_end(*mount, loop, signals,
+                                     [&watch] { return !watch || watch->stop(kStopPatience); });
+  watch.reset();
   backing.stop();
   mount.reset();  // With the rings, whose threads have accounts in the loop.
   return status;
@@ -182,13 +225,15 @@ int run_session(const Options& asked, Launcher& launcher, const fuse_lowlevel_op
   std::string note;
   options.transport = choose_transport(options.transport, (*store)->caps().may_be_slow, note);
   if (!note.empty()) spdlog::warn("{}; using /dev/fuse", note);
+  UniqueFd events;
+  if (!choose_coherence(options, **store, events)) return kExitFailure;
   WorkerRegistry registry;
   Result<std::unique_ptr<Cache>> cache =
       make_cache(options.locking, **store, cache_options(options));
   if (!cache) {
     return fail(fmt::format("cannot make the cache: {}", std::strerror(cache.error().code())));
   }
-  return serve(options, launcher, ops, **store, **cache, registry, signals);
+  return serve(options, launcher, ops, **store, **cache, registry, signals, std::move(events));
 }
 
 }  // namespace evenfs

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "fusefs/watcher.h"
+
 namespace evenfs {
 namespace {
 
@@ -85,11 +87,30 @@ class Writer {
   bool first_ = true;  // Of the innermost object or list.
 };
 
+// Of what others do in the source, and how the kernel was told.
+void write_watch(Writer& out, const SourceWatch& watch) {
+  const WatcherStats watcher = watch.watcher_stats();
+  out.member("events", watcher.events);
+  out.member("own", watcher.own);
+  out.member("elsewhere", watcher.elsewhere);
+  out.member("overflows", watcher.overflows);
+  out.member("mounts", watcher.mounts);
+  const NotifierStats notifier = watch.notifier_stats();
+  out.member("notices_sent", notifier.sent);
+  out.member("notices_unknown", notifier.unknown);
+  out.member("notices_merged", notifier.merged);
+  out.member("notices_dropped", notifier.dropped);
+  out.member("notices_waiting", notifier.waiting);
+  out.member("queue_overflows", notifier.overflows);
+  out.member("everything", notifier.everything);
+}
+
 void write_options(Writer& out, const Options& options) {
   out.member("source", options.source);
   out.member("mountpoint", options.mountpoint);
   out.member("locking", locking_name(options.locking));
   out.member("coherence", coherence_text(options.coherence));
+  out.member("coherence_note", options.coherence_note);
   out.member("entry_timeout_s", seconds(options.entry_timeout));
   out.member("attr_timeout_s", seconds(options.attr_timeout));
   out.member("negative_timeout_s", seconds(options.negative_timeout));
@@ -168,6 +189,7 @@ std::string DaemonStats::json() const {
     out.member("threads", loop_->alive());
     // Threads of libfuse's that have answered a request, one for each processor's ring.
     out.member("ring_threads", loop_->joined());
+    if (watch_ != nullptr) out.object("watch", [&] { write_watch(out, *watch_); });
     out.object("counters", [&] { write_counters(out, workers_); });
     out.object("cache", [&] { write_cache(out, cache); });
     out.object("memory", [&] { write_memory(out, cache, store); });

@@ -15,6 +15,8 @@ namespace evenfs {
 
 inline constexpr std::string_view kStatsXattr = "evenfs.stats";
 
+class SourceWatch;
+
 class DaemonStats {
  public:
   // All that is given must live as long as this.
@@ -24,6 +26,7 @@ class DaemonStats {
 
   // REQUIRES: once, before the first call of json().
   void set_loop(const WorkerLoop& loop) { loop_ = &loop; }
+  void set_watch(const SourceWatch& watch) { watch_ = &watch; }
   void set_backing(const BackingTable& backing) { backing_ = &backing; }
 
   // Stops nobody: figures that belong together may differ by the requests of a moment.
@@ -37,6 +40,7 @@ class DaemonStats {
   const OpenTable<OpenFile>& files_;
   const OpenTable<OpenDirectory>& directories_;
   const WorkerLoop* loop_ = nullptr;
+  const SourceWatch* watch_ = nullptr;     // Null: not coherence=watch.
   const BackingTable* backing_ = nullptr;  // Null: no passthrough.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };

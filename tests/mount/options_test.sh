@@ -62,6 +62,8 @@ refused 'coherence' "$src" "$mnt" --coherence=mostly
 refused 'coherence' "$src" "$mnt" --coherence=ttl
 refused 'coherence' "$src" "$mnt" -o coherence=ttl=soon
 refused 'coherence' "$src" "$mnt" --coherence=
+refused 'watch-queue' "$src" "$mnt" --watch-queue=0
+refused 'watch-queue' "$src" "$mnt" -o watch_queue=many
 
 # --help and --version, without a mount, on standard output.
 "$evenfs" --help >"$tmp/out" 2>"$tmp/err" || fail "--help: status $?"
@@ -119,6 +121,16 @@ start --coherence=strict && times strict 0.0 0.0 0.0 0.0
 year=31536000.0
 start --coherence=exclusive && times exclusive $year $year $year inf
 start --coherence=exclusive --attr-timeout=1 --cache-ttl=2 && times exclusive $year 1.0 $year 2.0
+# Whether there is a watch is the system's affair.
+start --coherence=auto
+mode=$(stat_of "$mnt" options coherence)
+case $mode in
+  watch) times watch $year $year $year inf ;;
+  *) times ttl=1s 1.0 1.0 1.0 1.0 ;;
+esac
+if [ "$mode" = watch ]; then
+  start -o coherence=watch,watch_queue=100 --cache-ttl=3 --entry-timeout=0 && times watch 0.0 $year $year 3.0
+fi
 start --cache-ttl=inf --coherence=strict --negative-timeout=3 && times strict 0.0 0.0 3.0 inf
 
 start -o "rw,entry_timeout=0.25,locking=rwlock,noauto,_netdev,x-systemd.automount,user,noatime" \

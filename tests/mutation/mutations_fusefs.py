@@ -26,15 +26,15 @@ REPLIES = (
     Mutation("reply-before-count", "a lookup counts when the kernel has taken the answer (D2)",
              (Edit(LOOKUP, "return r.fs.cache.lookup(r.me, dir, *checked);",
                    "return r.fs.cache.peek(r.me, dir, *checked);"),
-              Edit(LOOKUP, "  if (found) return r.reply_entry(*found);\n",
-                   "  if (found && name[0] == '.') return r.reply_entry(*found);\n"
+              Edit(LOOKUP, "  if (found) return r.reply_entry(found, parent);\n",
+                   "  if (found && name[0] == '.') return r.reply_entry(found, parent);\n"
                    "  if (found) {\n"
-                   "    if (r.reply.entry(r.entry_param(*found))) {\n"
+                   "    if (r.reply.entry(r.entry_param(*found, parent))) {\n"
                    "      (void)r.fs.cache.lookup(r.me, r.id(parent), *NameRef::make(name));\n"
                    "    }\n    return;\n  }\n")), (REPLIES_T, UNDELIVERED_T)),
     one("undelivered-entry-counted", "an entry that nobody received keeps its count", REQUEST_CC,
-        "if (!reply.entry(entry_param(entry))) fs.cache.forget(me, id, 1);",
-        "(void)id;\n  (void)reply.entry(entry_param(entry));", UNDELIVERED_T),
+        "if (!reply.entry(param)) fs.cache.forget(me, id, 1);",
+        "(void)id;\n  (void)reply.entry(param);", UNDELIVERED_T),
     one("undelivered-create-counted", "a file that nobody heard of being made keeps its count", IO,
         "  r.fs.files.remove(number);\n  r.fs.cache.forget(r.me, id, 1);\n", "  r.fs.files.remove(number);\n",
         UNDELIVERED_T),
@@ -60,7 +60,8 @@ REPLIES = (
         "    if (!name && entry.name == \".\") return NodeId();\n"
         "    if (!name) {\n"
         "      const Result<Entry> up = r_.fs.cache.lookup_parent(r_.me, dir_);\n"
-        "      if (!up) return NodeId();\n      param = r_.entry_param(*up);\n      return up->id;\n    }\n",
+        "      if (!up) return NodeId();\n      param = r_.entry_param(*up, number_);\n"
+        "      return up->id;\n    }\n",
         FILES_T),
     one("listing-lost-by-an-error", "an error drops what was listed before it", DIR,
         "if (!status && listing.empty()) return", "if (!status) return", FAILURES_T),
@@ -72,12 +73,12 @@ REPLIES = (
         "found.error() == Errno(ENOENT) && r.fs.negative", "r.fs.negative", NUMBERS_T),
     Mutation("absence-is-kept", "the kernel keeps absent names although it was not to (--negative-timeout=0)",
              (Edit(LOOKUP, " && r.fs.negative_timeout_s > 0", ""),
-              Edit(LOOKUP, "none.entry_timeout = r.fs.negative_timeout_s;",
+              Edit(LOOKUP, "none.entry_timeout = r.timeout_of(parent, r.fs.negative_timeout_s);",
                    "none.entry_timeout = r.fs.entry_timeout_s;")), (NAMES_T,)),
     Mutation("timeouts-swapped", "names are kept as long as attributes may be, and these as long as names",
-             (Edit(REQUEST_CC, "param.attr_timeout = attr_timeout(entry.id, entry.attr);",
+             (Edit(REQUEST_CC, "param.attr_timeout = entry_attr_timeout(entry, param.ino);",
                    "param.attr_timeout = fs.entry_timeout_s;"),
-              Edit(REQUEST_CC, "param.entry_timeout = fs.entry_timeout_s;",
+              Edit(REQUEST_CC, "param.entry_timeout = timeout_of(dir, fs.entry_timeout_s);",
                    "param.entry_timeout = fs.attr_timeout_s;")), (NAMES_T,)),
     one("durable-number-of-a-life", "a durable number comes with the generation of its slot", REQUEST_CC,
         "param.generation = fs.store.caps().source_tag;", "param.generation = entry.id.generation();",

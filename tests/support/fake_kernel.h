@@ -50,6 +50,7 @@ class FakeKernel {
     double entry_timeout_s = 1;
     double attr_timeout_s = 1;
     double negative_timeout_s = 1;
+    bool watched = false;
     unsigned threads = 0;  // For start().
   };
   static constexpr std::size_t kPadding = std::size_t{1} << 17;  // Bytes.

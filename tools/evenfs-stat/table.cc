@@ -46,6 +46,7 @@ class Table {
     answers();
     counters("left the lock-free path", "fallback.");
     counters("cache work", "fill.", "dentry.", "inode.", "reclaim.", "evict.", "forget.");
+    watch();
     gauges();
     return std::move(out_);
   }
@@ -79,6 +80,8 @@ class Table {
          now_.at("version").get<std::string>(), now_.at("uptime_s").get<double>(),
          options.at("locking").get<std::string>(), options.at("threads").get<uint64_t>(),
          now_.at("requests_in_flight").get<uint64_t>());
+    const auto note = options.at("coherence_note").get<std::string>();
+    if (!note.empty()) line("  no watch: {}", note);
     line("  coherence {}; timeouts: entry {}, attr {}, negative {}; cache ttl {}",
          options.at("coherence").get<std::string>(), duration(options.at("entry_timeout_s")),
          duration(options.at("attr_timeout_s")), duration(options.at("negative_timeout_s")),
@@ -116,6 +119,15 @@ class Table {
       if (!(info.name.starts_with(prefixes) || ...) || counter(name) == 0) continue;
       total(name, "counters", name, info.sentence);
     }
+  }
+
+  // Of what others do in the source; if somebody tells of that.
+  void watch() {
+    if (!now_.contains("watch")) return;
+    line(
+        "changes by others, as the source's file system tells of them, and how the kernel was "
+        "told");
+    for (const auto& item : now_.at("watch").items()) total(item.key(), "watch", item.key());
   }
 
   void gauges() {

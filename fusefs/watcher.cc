@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fusefs/watcher.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <xxhash.h>
+
+namespace evenfs {
+namespace {
+
+using local::SourceEvent;
+
+constexpr std::size_t kBufferBytes = 65536;
+// Reads of that many bytes until somebody looks whether it is time to end.
+constexpr int kReadsAtOnce = 16;
+
+std::string read_all(int fd) {
+  std::string text;
+  std::array<char, 16384> part;
+  if (::lseek(fd, 0, SEEK_SET) != 0) return text;
+  for (ssize_t got = 0; (got = ::read(fd, part.data(), part.size())) > 0;) {
+    text.append(part.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+// A mountinfo path: blanks and some others are written in octal.
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto digit = [&](std::size_t at) { return static_cast<unsigned>(text[at] - '0'); };
+    const bool octal = text[i] == '\\' && i + 3 < text.size() && digit(i + 1) < 4 &&
+                       digit(i + 2) < 8 && digit(i + 3) < 8;
+    if (octal) {
+      plain += static_cast<char>(digit(i + 1) * 64 + digit(i + 2) * 8 + digit(i + 3));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+std::string_view word(std::string_view line, int number) {
+  for (; number > 0; --number) line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
+  return line.substr(0, line.find(' '));
+}
+
+}  // namespace
+
+// Whether what an event is about has an inode is not asked first: that would be the same search.
+std::optional<std::uint64_t> OutsideChanges::outdate(const local::HandleView& handle) {
+  if (handle.bytes.empty()) return std::nullopt;
+  const std::optional<std::uint64_t> number = number_of_(handle);
+  if (!number || cache_.invalidate_number(*number) == NodeId()) return std::nullopt;
+  return number;
+}
+
+// False: the directory is unknown. Then nobody knows the name.
+bool OutsideChanges::apply_name(Worker& me, const SourceEvent& event, const SourceEvent::Name& name,
+                                std::optional<std::uint64_t> object) {
+  const std::optional<std::uint64_t> dir = outdate(name.dir);
+  if (!dir) return false;
+  if (const Result<NameRef> ref = NameRef::make(name.name)) {
+    cache_.invalidate_name(me, cache_.id_of_number(*dir), *ref);
+  }
+  // As removed, so that who watches the object in the mount (inotify) hears of it. Of what was moved, never:
+  // the kernel would take the object for dead.
+  const bool removed = event.what == SourceEvent::kRemoved && object;
+  notifier_.add({removed ? Notice::What::kRemoved : Notice::What::kName, *dir,
+                 removed ? *object : 0, std::string(name.name)});
+  notifier_.add({Notice::What::kAttributes, *dir});
+  return true;
+}
+
+void OutsideChanges::apply(Worker& me, const SourceEvent& event) {
+  count(events_);
+  if ((event.what & SourceEvent::kLost) != 0) {
+    count(overflows_);
+    return everything();
+  }
+  if (event.pid == own_) return count(own_events_);
+  const std::optional<std::uint64_t> object = outdate(event.object);
+  bool known = object.has_value();
+  constexpr unsigned kNaming = SourceEvent::kMade | SourceEvent::kRemoved | SourceEvent::kMoved;
+  for (const SourceEvent::Name& name : event.names) {
+    if ((event.what & kNaming) == 0 || name.dir.bytes.empty()) continue;
+    if (apply_name(me, event, name, object)) known = true;
+  }
+  if (object) {
+    const bool content = (event.what & SourceEvent::kContent) != 0;
+    notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
+  }
+  if (!known) count(elsewhere_);
+}
+
+void OutsideChanges::everything() noexcept {
+  cache_.invalidate_all();
+  notifier_.everything();
+}
+
+void OutsideChanges::mounts_changed() noexcept {
+  count(mounts_);
+  everything();
+}
+
+WatcherStats OutsideChanges::stats() const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  return {events_.load(kRelaxed), own_events_.load(kRelaxed), elsewhere_.load(kRelaxed),
+          overflows_.load(kRelaxed), mounts_.load(kRelaxed)};
+}
+
+std::uint64_t mounts_below(std::string_view mountinfo, std::string_view directory) {
+  std::uint64_t digest = 0;
+  while (!mountinfo.empty()) {
+    const std::string_view line = mountinfo.substr(0, mountinfo.find('\n'));
+    mountinfo.remove_prefix(std::min(line.size() + 1, mountinfo.size()));
+    const std::string at = unescaped(word(line, 4));
+    const bool below =
+        at == directory || directory == "/" ||
+        (at.size() > directory.size() && at.starts_with(directory) && at[directory.size()] == '/');
+    // By number, device and place; in any order, as a mount above may move them all.
+    if (below) digest += XXH3_64bits(line.data(), line.size());
+  }
+  return digest;
+}
+
+Watcher::Watcher(UniqueFd events, std::string source, OutsideChanges& changes,
+                 WorkerRegistry& workers)
+    : events_(std::move(events)),
+      mounts_(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)),
+      end_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      source_(std::move(source)),
+      changes_(changes),
+      thread_([this, &workers] { run(workers); }) {}
+
+Watcher::~Watcher() {
+  ::eventfd_write(end_.get(), 1);
+  thread_.join();
+}
+
+// What finds no memory here is lost, as if the kernel had lost it.
+void Watcher::read_events(Worker& me, std::span<std::byte> buffer) {
+  for (int i = 0; i < kReadsAtOnce; ++i) {
+    const ssize_t got = ::read(events_.get(), buffer.data(), buffer.size());
+    if (got <= 0) {
+      if (got < 0 && errno != EAGAIN && errno != EINTR) changes_.everything();
+      return;
+    }
+    try {
+      local::SourceEvents events(buffer.first(static_cast<std::size_t>(got)));
+      for (SourceEvent event; events.next(event);) changes_.apply(me, event);
+    } catch (const std::bad_alloc&) {
+      changes_.everything();
+    }
+  }
+}
+
+void Watcher::run(WorkerRegistry& workers) {
+  Worker me(workers);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
+  std::uint64_t mounts = mounts_below(read_all(mounts_.get()), source_);
+  std::array<pollfd, 3> watched = {pollfd{end_.get(), POLLIN, 0}, pollfd{events_.get(), POLLIN, 0},
+                                   pollfd{mounts_.get(), POLLPRI, 0}};
+  while (watched[0].revents == 0) {
+    if (::poll(watched.data(), watched.size(), -1) < 0) continue;
+    if (watched[1].revents != 0) read_events(me, {buffer.get(), kBufferBytes});
+    if (watched[2].revents == 0) continue;
+    const std::uint64_t now = mounts_below(read_all(mounts_.get()), source_);
+    if (std::exchange(mounts, now) != now) changes_.mounts_changed();
+  }
+}
+
+SourceWatch::SourceWatch(int device, UniqueFd events, std::string source, const LocalStore& store,
+                         Cache& cache, WorkerRegistry& workers, std::size_t queue_max)
+    : sink_(device),
+      notifier_(sink_, cache, queue_max),
+      changes_(
+          cache, notifier_,
+          [&store](const local::HandleView& handle) { return store.number_of(handle); },
+          ::getpid()) {
+  watcher_.emplace(std::move(events), std::move(source), changes_, workers);
+}
+
+bool SourceWatch::stop(std::chrono::milliseconds patience) noexcept {
+  watcher_.reset();
+  return notifier_.stop(patience);
+}
+
+}  // namespace evenfs

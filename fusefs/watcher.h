@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Watcher: reads what others do in the source, and tells the cache, and then the kernel.
+//
+// OutsideChanges says what follows from one event; Watcher is the thread, and looks besides whether something
+// was mounted or unmounted in the source, of which events do not tell; SourceWatch is all of it for a session.
+//
+// Own changes are known by the process that made them, and left alone: the cache and the kernel have been
+// told more exactly by those who made them. What a program writes into a file that the kernel has from us
+// (passthrough) counts as somebody else's: it costs the file its cached attributes, and nothing else, since the
+// kernel has no pages of ours of such a file.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "core/base/unique_fd.h"
+#include "core/cache/cache.h"
+#include "core/store/local_store.h"
+#include "core/store/source_events.h"
+#include "fusefs/notifier.h"
+
+namespace evenfs {
+
+struct WatcherStats {
+  std::uint64_t events = 0;     // All that were read.
+  std::uint64_t own = 0;        // Of those, our own changes.
+  std::uint64_t elsewhere = 0;  // And what is about nothing that the cache knows.
+  std::uint64_t overflows = 0;  // How often events were lost.
+  std::uint64_t mounts = 0;     // How often the mounts in the source were others than before.
+};
+
+class OutsideChanges {
+ public:
+  // The number of the object of a handle, as Cache::invalidate_number takes it.
+  using NumberOf = std::function<std::optional<std::uint64_t>(const local::HandleView&)>;
+
+  OutsideChanges(Cache& cache, Notifier& notifier, NumberOf number_of, pid_t own) noexcept
+      : cache_(cache), notifier_(notifier), number_of_(std::move(number_of)), own_(own) {}
+
+  // By one thread.
+  void apply(Worker& me, const local::SourceEvent& event);
+  void everything() noexcept;
+  void mounts_changed() noexcept;
+
+  WatcherStats stats() const noexcept;
+
+ private:
+  using Gauge = std::atomic<std::uint64_t>;  // One writer.
+  static void count(Gauge& gauge) noexcept {
+    gauge.store(gauge.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  std::optional<std::uint64_t> outdate(const local::HandleView& handle);
+  bool apply_name(Worker& me, const local::SourceEvent& event, const local::SourceEvent::Name& name,
+                  std::optional<std::uint64_t> object);
+
+  Cache& cache_;
+  Notifier& notifier_;
+  const NumberOf number_of_;
+  const pid_t own_;
+  Gauge events_{0}, own_events_{0}, elsewhere_{0}, overflows_{0}, mounts_{0};
+};
+
+class Watcher {
+ public:
+  // `events`: of local::watch_file_system. `source`: where the source is mounted.
+  Watcher(UniqueFd events, std::string source, OutsideChanges& changes, WorkerRegistry& workers);
+  ~Watcher();
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+ private:
+  void run(WorkerRegistry& workers);
+  void read_events(Worker& me, std::span<std::byte> buffer);
+
+  const UniqueFd events_;
+  const UniqueFd mounts_;  // Of /proc/self/mountinfo.
+  const UniqueFd end_;
+  const std::string source_;
+  OutsideChanges& changes_;
+  std::thread thread_;  // Last: it uses the rest.
+};
+
+class SourceWatch {
+ public:
+  // `device`: the session's. `events`: of local::watch_file_system, from before anything was cached.
+  SourceWatch(int device, UniqueFd events, std::string source, const LocalStore& store,
+              Cache& cache, WorkerRegistry& workers, std::size_t queue_max);
+
+  // Nothing is told any more. To be called while requests are still answered; false: the kernel waits, in a
+  // message of ours, for an answer that does not come.
+  bool stop(std::chrono::milliseconds patience) noexcept;
+
+  WatcherStats watcher_stats() const noexcept { return changes_.stats(); }
+  NotifierStats notifier_stats() const noexcept { return notifier_.stats(); }
+
+ private:
+  KernelSink sink_;
+  Notifier notifier_;
+  OutsideChanges changes_;
+  std::optional<Watcher> watcher_;
+};
+
+// A digest of the mounts at and below a directory, from the text of /proc/self/mountinfo.
+std::uint64_t mounts_below(std::string_view mountinfo, std::string_view directory);
+
+}  // namespace evenfs

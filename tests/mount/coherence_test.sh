@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What others change in the source is seen in the mount as soon as the mode says, whatever it is and however
+# much of it; own changes wake nobody; a mount ends in time in the middle of it all; where the source cannot be
+# watched, that is said. EVENFS_LONG=1: more rounds.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+need_root
+begin coherence
+steps=$source_dir/tests/mount/coherence_steps.py
+rounds=10
+[ "$long" = 0 ] || rounds=200
+
+fresh() {
+  rm -rf "$src"
+  mkdir "$src"
+}
+# watch FIGURE: of what was told so far. is_watch FIGURE VALUE. more FIGURE VALUE.
+watch() { stat_of "$mnt" watch "$1"; }
+more() { [ "$(watch "$1")" -gt "$2" ]; }
+
+# A queue of so many events in the kernel for whoever begins to watch now.
+limit=/proc/sys/fs/fanotify/max_queued_events
+limit_was=$(cat $limit 2>/dev/null || true)
+restore_limit() { [ -z "$limit_was" ] || echo "$limit_was" 2>/dev/null >$limit || true; }
+trap 'status=$?; restore_limit; (exit $status); cleanup' EXIT
+
+fresh
+status=0
+"$bin_dir/evenfs" "$src" "$mnt" --coherence=watch >"$tmp/out" 2>"$tmp/err" || status=$?
+if [ "$status" != 0 ]; then
+  grep -q 'cannot be watched\|takes root\|does not tell' "$tmp/err" || fail "watch: $(cat "$tmp/err")"
+  watching=0
+  say "not watched here: $(cat "$tmp/err")"
+else
+  unmount "$mnt"
+  watching=1
+fi
+
+# measure MODE BOUND_MS ROUNDS [OPTION...]
+measure() {
+  local mode=$1 bound=$2 count=$3
+  shift 3
+  fresh
+  start "--coherence=$mode" "$@"
+  say "--coherence=$mode${*:+ $*}: how old answers were, the median, 99 of 100, all"
+  bounded 1800 python3 "$steps" "$src" "$mnt" "$bound" "$count" || fail "$mode: an answer was old for too long"
+  stop
+}
+# Twice the time and a tick; the rest is for a machine that does something else just then.
+measure ttl=100ms $((210 + 300)) 4
+measure strict 0 4
+
+# What the modes have in common: a source that cannot be watched. An overlay, where one can be mounted.
+mkdir -p "$tmp/lower" "$tmp/upper" "$tmp/work" "$tmp/overlay"
+if mount -t overlay overlay -o "lowerdir=$tmp/lower,upperdir=$tmp/upper,workdir=$tmp/work" "$tmp/overlay" \
+  2>/dev/null; then
+  status=0
+  "$bin_dir/evenfs" "$tmp/overlay" "$mnt" --coherence=watch >"$tmp/out" 2>"$tmp/err" || status=$?
+  expect "status where the source cannot be watched" 1 "$status"
+  expect "lines" 1 "$(wc -l <"$tmp/err")"
+  ! mounted "$mnt" || fail "it was mounted all the same"
+  mount_evenfs "$tmp/overlay" "$mnt" --coherence=auto
+  expect "coherence" ttl=1s "$(stat_of "$mnt" options coherence)"
+  grep -q 'coherence ttl=1s)' "$mnt.out" || fail "the start line: $(cat "$mnt.out")"
+  grep -q '^evenfs: no watch: ' "$mnt.out" || fail "no reason: $(cat "$mnt.out")"
+  [ -n "$(stat_of "$mnt" options coherence_note)" ] || fail "the statistics give no reason"
+  stop
+  umount "$tmp/overlay"
+fi
+status=0
+setpriv --reuid=65534 --regid=65534 --clear-groups "$bin_dir/evenfs" "$src" "$mnt" --coherence=watch \
+  >"$tmp/out" 2>"$tmp/err" || status=$?
+[ "$status" = 1 ] && grep -q '^evenfs: --coherence=watch: ' "$tmp/err" ||
+  fail "as nobody: status $status, $(cat "$tmp/err")"
+
+if [ "$watching" = 0 ]; then
+  say "coherence: passed, without a watch"
+  exit 0
+fi
+
+measure watch 500 "$rounds"
+measure watch 500 $((rounds / 2)) --passthrough=off
+
+# --- auto is a watch here, and times that are given are as they are given.
+fresh
+start --coherence=auto --entry-timeout=3
+expect "coherence" watch "$(stat_of "$mnt" options coherence)"
+expect "entry timeout" 3.0 "$(stat_of "$mnt" options entry_timeout_s)"
+grep -q 'coherence watch)' "$mnt.out" || fail "the start line: $(cat "$mnt.out")"
+
+# --- Own changes are read, and wake nobody else.
+read_all() { more own $((own + 399)); }
+own=$(watch own)
+for i in {1..100}; do mkdir "$mnt/own$i" && mv "$mnt/own$i" "$mnt/moved$i" && chmod 700 "$mnt/moved$i"; done
+rmdir "$mnt"/moved*
+poll $hang_limit read_all || fail "own changes were not read: $(watch own) after $own"
+expect "notices after own changes" 0 "$(($(watch notices_sent) + $(watch notices_unknown)))"
+
+# --- Who watches something in the mount is told when it goes in the source.
+bounded 60 python3 "$steps" "$src" "$mnt" --deletions || fail "inotify in the mount"
+
+# --- What is mounted in the source, and changed there, where nobody watches.
+mkdir "$src/below"
+: >"$src/below/covered"
+ls "$mnt/below/covered" >/dev/null
+is() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
+mount -t tmpfs tmpfs "$src/below"
+echo one >"$src/below/file"
+poll $hang_limit is "$mnt/below/file" one || fail "what was mounted is not seen"
+echo two >"$src/below/new" && mv "$src/below/new" "$src/below/file"
+poll $hang_limit is "$mnt/below/file" two || fail "what changed in what was mounted is not seen"
+stop
+unmount "$src/below"
+start --coherence=watch
+mount -t tmpfs tmpfs "$src/below"
+poll $hang_limit test ! -e "$mnt/below/covered" || fail "what was mounted is not seen"
+umount -l "$src/below"  # evenfs keeps it busy.
+poll $hang_limit test -e "$mnt/below/covered" || fail "what was unmounted is seen"
+stop
+
+# --- More than any queue holds: 20,000 changes, while programs look.
+# looks: in the background, until they are killed.
+looks() {
+  local i
+  for i in 1 2; do
+    while :; do find "$mnt" -type f -exec cat {} + >/dev/null 2>&1 || true; done &
+    helpers+=($!)
+  done
+}
+end_looks() {
+  local pid
+  for pid in "${helpers[@]}"; do { kill "$pid" && wait "$pid"; } 2>/dev/null || true; done
+  helpers=()
+}
+same_tree() { cmp -s <(list_tree "$src") <(list_tree "$mnt"); }
+# overflow WHICH [OPTION...]
+overflow() {
+  local which=$1
+  shift
+  fresh
+  start --coherence=watch "$@"
+  looks
+  # The kernel's queue is read faster than anybody changes things, unless the reader stands still.
+  [ "$which" != overflows ] || kill -STOP "$daemon"
+  bounded 300 python3 "$steps" "$src" "$mnt" --burst 8000 || fail "burst"
+  kill -CONT "$daemon"
+  poll $hang_limit same_tree || fail "$which: mount and source differ in the end"
+  end_looks
+  more "$which" 0 || fail "nothing overflowed: $which"
+  more everything 0 || fail "everything was to be told"
+  say "$which: $(watch "$which"), everything was told $(watch everything) times, $(watch notices_sent) notices"
+  expect "waiting in the end" 0 "$(watch notices_waiting)"
+  stop
+}
+overflow queue_overflows --watch-queue=2
+if { echo 64 >$limit; } 2>/dev/null; then
+  overflow overflows
+  restore_limit
+else
+  say "the kernel's queue cannot be made shorter here: its overflow is not tested"
+fi
+
+# --- The end, in the middle of changes, with programs that hold directories and pages.
+for way in TERM umount lazy abort; do
+  fresh
+  start --coherence=watch --watch-queue=64
+  timeout -k 5 120 python3 "$steps" "$src" "$mnt" --storm 100 &  # No function: it is to be killed.
+  storm=$!
+  looks
+  seen() { more notices_sent 500; }
+  poll $hang_limit seen || fail "no storm: $(watch notices_sent) notices"
+  case $way in
+    TERM) kill -TERM "$daemon" ;;
+    lazy) umount -l "$mnt" ;;
+    abort) abort_mount "$mnt" || kill -TERM "$daemon" ;;
+    umount) ;;
+  esac
+  end_looks
+  [ "$way" != umount ] || unmount "$mnt"
+  clean_end "$way in a storm" "$mnt"
+  kill "$storm" 2>/dev/null || true
+  wait "$storm" 2>/dev/null || true
+done
+say "coherence: passed"
