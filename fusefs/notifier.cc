@@ -19,6 +19,11 @@ using std::chrono::milliseconds;
 // FUSE_NOTIFY_INC_EPOCH, which older headers lack. Linux 6.16.
 constexpr int kIncrementEpoch = 8;
 
+// FUSE_EXPIRE_ONLY, a flag that older kernels pass over (Linux 6.2): the name is looked up again, and nothing
+// happens to what it led to, if it still does: somebody may be in that directory, or have mounted something
+// on it.
+constexpr std::uint32_t kExpireOnly = 1;
+
 // How long until an inode is told of again that is counted and that the kernel does not know: a tick of
 // the cache's at first, and never longer than a second.
 constexpr milliseconds kAgainFirst{10};
@@ -34,12 +39,14 @@ int KernelSink::send(const Notice& notice) noexcept {
   fuse_out_header head{};
   fuse_notify_inval_inode_out inode{notice.inode, -1, 0};
   const auto length = static_cast<std::uint32_t>(notice.name.size());
-  fuse_notify_inval_entry_out entry{notice.inode, length, 0};
+  const std::uint32_t flags = notice.what == Notice::What::kNewName ? kExpireOnly : 0;
+  fuse_notify_inval_entry_out entry{notice.inode, length, flags};
   fuse_notify_delete_out removed{notice.inode, notice.child, length, 0};
   const iovec name{const_cast<char*>(notice.name.c_str()), notice.name.size() + 1};
   std::array<iovec, 3> parts = {iovec{&head, sizeof head}, iovec{}, iovec{}};
   int count = 2;
   switch (notice.what) {
+    case Notice::What::kNewName:
     case Notice::What::kName:
       head.error = FUSE_NOTIFY_INVAL_ENTRY;
       parts[1] = {&entry, sizeof entry};

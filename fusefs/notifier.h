@@ -35,6 +35,7 @@ namespace evenfs {
 struct Notice {
   enum class What : std::uint8_t {
     kName,        // `name` in `inode` is not what it was.
+    kNewName,     // It was not there, and what it is now the kernel may know already.
     kRemoved,     // `name` in `inode`, which was `child`, is not there any more.
     kAttributes,  // Those of `inode`, and its access control lists.
     kContent,     // And its pages.

@@ -20,6 +20,9 @@ namespace {
 using local::SourceEvent;
 
 constexpr std::size_t kBufferBytes = 65536;
+constexpr unsigned kMadeOnly = SourceEvent::kMade;
+// What may be merged into an event that is about a name.
+constexpr unsigned kAnyhow = SourceEvent::kContent | SourceEvent::kAttributes;
 // Reads of that many bytes until somebody looks whether it is time to end.
 constexpr int kReadsAtOnce = 16;
 
@@ -76,8 +79,12 @@ bool OutsideChanges::apply_name(Worker& me, const SourceEvent& event, const Sour
   // As removed, so that who watches the object in the mount (inotify) hears of it. Of what was moved, never:
   // the kernel would take the object for dead.
   const bool removed = event.what == SourceEvent::kRemoved && object;
-  notifier_.add({removed ? Notice::What::kRemoved : Notice::What::kName, *dir,
-                 removed ? *object : 0, std::string(name.name)});
+  // What the kernel has under a name that came up is the new object, or nothing: what was there before has
+  // gone, and the kernel was told of that.
+  const auto what = removed                                ? Notice::What::kRemoved
+                    : (event.what & ~kAnyhow) == kMadeOnly ? Notice::What::kNewName
+                                                           : Notice::What::kName;
+  notifier_.add({what, *dir, removed ? *object : 0, std::string(name.name)});
   notifier_.add({Notice::What::kAttributes, *dir});
   return true;
 }
@@ -139,6 +146,7 @@ Watcher::Watcher(UniqueFd events, std::string source, OutsideChanges& changes,
     : events_(std::move(events)),
       mounts_(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)),
       end_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      buffer_(kBufferBytes),
       source_(std::move(source)),
       changes_(changes),
       thread_([this, &workers] { run(workers); }) {}
@@ -165,17 +173,23 @@ void Watcher::read_events(Worker& me, std::span<std::byte> buffer) {
   }
 }
 
+// Without memory to look, it is as if they had changed.
+std::uint64_t Watcher::mounts_now() const noexcept try {
+  return mounts_below(read_all(mounts_.get()), source_);
+} catch (const std::bad_alloc&) {
+  return ++unseen_;
+}
+
 void Watcher::run(WorkerRegistry& workers) {
   Worker me(workers);
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
-  std::uint64_t mounts = mounts_below(read_all(mounts_.get()), source_);
+  std::uint64_t mounts = mounts_now();
   std::array<pollfd, 3> watched = {pollfd{end_.get(), POLLIN, 0}, pollfd{events_.get(), POLLIN, 0},
                                    pollfd{mounts_.get(), POLLPRI, 0}};
   while (watched[0].revents == 0) {
     if (::poll(watched.data(), watched.size(), -1) < 0) continue;
-    if (watched[1].revents != 0) read_events(me, {buffer.get(), kBufferBytes});
+    if (watched[1].revents != 0) read_events(me, buffer_);
     if (watched[2].revents == 0) continue;
-    const std::uint64_t now = mounts_below(read_all(mounts_.get()), source_);
+    const std::uint64_t now = mounts_now();
     if (std::exchange(mounts, now) != now) changes_.mounts_changed();
   }
 }

@@ -16,8 +16,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "core/base/unique_fd.h"
 #include "core/cache/cache.h"
@@ -76,14 +79,17 @@ class Watcher {
 
  private:
   void run(WorkerRegistry& workers);
+  std::uint64_t mounts_now() const noexcept;
   void read_events(Worker& me, std::span<std::byte> buffer);
 
   const UniqueFd events_;
   const UniqueFd mounts_;  // Of /proc/self/mountinfo.
   const UniqueFd end_;
+  std::vector<std::byte> buffer_;
   const std::string source_;
   OutsideChanges& changes_;
-  std::thread thread_;  // Last: it uses the rest.
+  mutable std::uint64_t unseen_ = 0;  // The thread's own.
+  std::thread thread_;                // Last: it uses the rest.
 };
 
 class SourceWatch {

@@ -5,6 +5,7 @@
 # watched, that is said. EVENFS_LONG=1: more rounds.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
+PATH=$PATH:/sbin:/usr/sbin
 need_root
 begin coherence
 steps=$source_dir/tests/mount/coherence_steps.py
@@ -81,6 +82,30 @@ fi
 
 measure watch 500 "$rounds"
 measure watch 500 $((rounds / 2)) --passthrough=off
+
+# --- Other file systems, where they can be made here.
+make_xfs() {
+  truncate -s 320M "$tmp/xfs.img" && mkfs.xfs -q "$tmp/xfs.img" && mount -o loop "$tmp/xfs.img" "$1"
+}
+make_btrfs() {
+  truncate -s 256M "$tmp/btrfs.img" && mkfs.btrfs -q "$tmp/btrfs.img" &&
+    mount -o loop "$tmp/btrfs.img" "$1"
+}
+make_tmpfs() { mount -t tmpfs -o size=64M tmpfs "$1"; }
+mkdir "$tmp/fs"
+for kind in xfs btrfs tmpfs; do
+  if ! "make_$kind" "$tmp/fs" >"$tmp/$kind.log" 2>&1; then
+    say "$kind: not made here: $(tail -n 1 "$tmp/$kind.log")"
+    continue
+  fi
+  mkdir "$tmp/fs/source"
+  mount_evenfs "$tmp/fs/source" "$mnt" --coherence=watch
+  bounded 600 python3 "$steps" "$tmp/fs/source" "$mnt" 500 $((rounds / 5)) >"$tmp/$kind.log" ||
+    fail "$kind: $(cat "$tmp/$kind.log")"
+  stop
+  unmount "$tmp/fs"
+  say "$kind: watched"
+done
 
 # --- auto is a watch here, and times that are given are as they are given.
 fresh

@@ -215,7 +215,8 @@ TEST_F(Events, ANameThatCameOrWentIsTheDirectorysToo) {
   const Notice directory{What::kAttributes, dir_};
   const Notice object{What::kAttributes, file_};
   changes_.apply(kernel_.me(), event(SourceEvent::kMade));
-  EXPECT_EQ(sink_.take(3), (std::vector<Notice>{{What::kName, dir_, 0, "f"}, directory, object}));
+  EXPECT_EQ(sink_.take(3),
+            (std::vector<Notice>{{What::kNewName, dir_, 0, "f"}, directory, object}));
   EXPECT_FALSE(has_attributes(file_));
   EXPECT_FALSE(has_attributes(dir_));
   EXPECT_TRUE(look_again());
