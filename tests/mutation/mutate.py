@@ -24,8 +24,9 @@ from pathlib import Path
 from mutations import MUTATIONS as OF_THE_CACHE
 from mutations_bypass import MUTATIONS as OF_BYPASSES
 from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
+from mutations_names import MUTATIONS as OF_ALL_NAMES
 
-MUTATIONS = OF_THE_CACHE + OF_BYPASSES + OF_THE_DAEMON
+MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -34,11 +35,12 @@ RESULTS = WORK / "results.json"
 PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", "docs", "fusefs", "tests",
          "tools")
 SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test",
-         "ids_test", "kept_listing_test", "listing_table_test",
-         "answer_test", "walk_test", "xattr_test", "namespace_test", "durable_test", "memory_test",
-         "orphan_test", "bypass_test", "concurrent_test", "cache_parts_test", "fault_test",
+         "all_names_test", "all_names_race_test", "ids_test", "answer_test", "walk_test", "xattr_test",
+         "kept_listing_test", "listing_table_test",
+         "namespace_test", "durable_test", "memory_test", "orphan_test", "bypass_test",
+         "concurrent_test", "cache_parts_test", "fault_test",
          "files_test", "forget_test", "kept_test", "malformed_test", "names_test", "negotiation_test",
-         "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
+         "listing_test", "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
          "set_id_test", "worker_threads_test", "corpus_test", "local_store_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
          "local_store_root_test", "store_contract_test", "store_content_contract_test",
