@@ -280,6 +280,22 @@ TEST_P(LocalStoreAsRoot, MountsBelowTheRootAreCrossed) {
   });
 }
 
+// In /proc a thread is found that no listing shows.
+TEST_P(LocalStoreAsRoot, AListingShowsAllNamesWhereThatIsKnown) {
+  with_private_mounts([this] {
+    for (const char* name : {"t", "p"}) fs::create_directory(dir_ / name);
+    ASSERT_EQ(::mount("tmpfs", (dir_ / "t").c_str(), "tmpfs", 0, "size=1m"), 0);
+    if (::mount("proc", (dir_ / "p").c_str(), "proc", 0, nullptr) != 0) GTEST_SKIP() << "no proc";
+    const Held t = user_->look(user_->root, "t");
+    const Held d = user_->mkdir(t, "d");
+    const Held f = user_->file(t, "f", "");
+    EXPECT_TRUE(store_->lists_all(t.node()));
+    EXPECT_TRUE(store_->lists_all(d.node()));
+    EXPECT_FALSE(store_->lists_all(f.node()));
+    EXPECT_FALSE(store_->lists_all(user_->look(user_->root, "p").node()));
+  });
+}
+
 TEST_P(LocalStoreAsRoot, ADirectoryMountedTwiceIsTwoDirectoriesButItsFilesAreOne) {
   with_private_mounts([this] {
     fs::create_directories(dir_ / "a/below");
