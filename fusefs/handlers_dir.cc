@@ -142,10 +142,12 @@ class RollCaller {
     if (name && !r_.fs.cache.has_name(open_.id, *name)) give_up();
   }
 
-  // Behind the last one.
+  // Behind the last one. Names that were read from the source are kept.
   void end() {
-    r_.fs.cache.end_roll_call(r_.me, open_.roll_call);
+    ListingLease lease = open_.under_way.lease();
+    r_.fs.cache.end_roll_call(r_.me, open_.roll_call, lease);
     give_up();
+    r_.fs.cache.keep_listing(lease, open_.under_way.finish());
   }
 
  private:

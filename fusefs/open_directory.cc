@@ -67,14 +67,11 @@ Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
     return Status();  // Nothing is left in what was removed since it was opened.
   }
   open.under_way.go_on_at(cookie);
-  bool is_full = false;
-  const Status done = open.directory->read(cookie, [&](const DirEntry& entry) {
-    is_full = !visit(entry);
-    if (!is_full) open.under_way.append(entry);
-    return !is_full;
+  return open.directory->read(cookie, [&](const DirEntry& entry) {
+    if (!visit(entry)) return false;
+    open.under_way.append(entry);
+    return true;
   });
-  if (done && !is_full) r.fs.cache.keep_listing(open.under_way.lease(), open.under_way.finish());
-  return done;
 }
 
 }  // namespace evenfs

@@ -21,7 +21,7 @@ void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open)
 Status open_on_source(Request& r, OpenDirectory& open);
 
 // The names from `cookie` on, as Directory::read: those that are kept, if they are right when a listing begins,
-// else the source's, which are kept when they have been read to the end.
+// else the source's, which are also added to open.under_way.
 Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
                   const std::function<bool(const DirEntry&)>& visit);
 

@@ -76,7 +76,7 @@ class BasicCache final : public Cache {
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   RollCall begin_roll_call(NodeId dir) override;
   bool has_name(NodeId dir, NameRef name) override { return dentries_.has(dir.index(), name); }
-  void end_roll_call(Worker& me, const RollCall& call) override;
+  void end_roll_call(Worker& me, const RollCall& call, ListingLease& lease) override;
   NodeId invalidate_number(std::uint64_t number) override;
   void invalidate_all() noexcept override { core_.clock.expire_all(core_.ttl_ticks); }
   bool is_counted(std::uint64_t number) noexcept override;
@@ -108,7 +108,8 @@ class BasicCache final : public Cache {
   class DirChange;
   class Counted;
   static constexpr int kCreateTries = 4;
-  static constexpr std::uint64_t kListingShare = 16;  // One part of the memory in so many is for listings.
+  static constexpr std::uint64_t kListingShare =
+      16;  // One part of the memory in so many is for listings.
   // InodePriv::unseen_writers: the count, and a mark that stays until it is 0.
   static constexpr std::uint16_t kUnseenMax = 0x7fff;
   static constexpr std::uint16_t kUnseenMap = 0x8000;

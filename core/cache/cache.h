@@ -272,8 +272,9 @@ class Cache {
   virtual RollCall begin_roll_call(NodeId dir) = 0;
   // Whether the name leads somewhere, by a dentry. REQUIRES: the directory is counted or pinned.
   virtual bool has_name(NodeId dir, NameRef name) = 0;
-  // REQUIRES: has_name() of each name, after the beginning.
-  virtual void end_roll_call(Worker& me, const RollCall& call) = 0;
+  // REQUIRES: has_name() of each name, after the beginning. `lease`, of the same listing, is moved on past what
+  // this does to the directory's count.
+  virtual void end_roll_call(Worker& me, const RollCall& call, ListingLease& lease) = 0;
 
   // --- Keeping up with the world.
 

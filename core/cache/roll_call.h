@@ -37,14 +37,17 @@ Cache::RollCall BasicCache<Policy>::begin_roll_call(NodeId dir) {
 }
 
 template <LockingPolicy Policy>
-void BasicCache<Policy>::end_roll_call(Worker& me, const RollCall& call) {
+void BasicCache<Policy>::end_roll_call(Worker& me, const RollCall& call, ListingLease& lease) {
   if (!call.is_of_use()) return;
   const Result<Pin> held = pin(call.dir);
   if (!held || !lists_all(*held)) return;
   EVENFS_PAUSE("roll_call.over");
   const auto inode = core_.lock_inode(call.dir.index());
   if (!inode.pub().cseq.same(call.content)) return;
+  // What is known already is not made known once more: that would move cseq.
+  if (core_.has_all_names(inode.pub().names_until.load(std::memory_order_relaxed))) return;
   inode.note_names(call.until);
+  if (lease.content == call.content) lease.content = inode.pub().cseq.sample();
   me.count(Counter::kNamesComplete);
 }
 

@@ -210,7 +210,7 @@ TYPED_TEST(FillRace, ALinkAndAnUnlinkOfOneInode) {
     const NodeId e = w.mkdir(kRoot, "e").id;
     const NodeId f = w.mknod(kRoot, "f").id;
     EXPECT_EQ(code(w.cache->link(*w.me, f, kRoot, name_of("f2"))), 0);
-    w.cache->invalidate(e);  // Or its names are known, and none is needed.
+    w.cache->invalidate(e);                   // Or its names are known, and none is needed.
     EXPECT_EQ(w.peek_error(e, "g"), ENOENT);  // A negative dentry, for "kill.dead".
     Steered linker(w.registry,
                    [&](Worker& me) { EXPECT_EQ(code(w.cache->link(me, f, e, name_of("g"))), 0); });

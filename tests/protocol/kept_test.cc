@@ -259,7 +259,8 @@ TEST_F(KeptNames, AreNotMadeOfADirectoryThatChangedWhileItWasOpened) {
   const std::uint64_t dir = mkdir(kRootNumber, "d");
   store_.after("opendir", [&] {
     const NodeId id = kernel_.cache().id_of_number(dir);
-    EXPECT_TRUE(kernel_.cache().mknod(kernel_.me(), id, *NameRef::make("a"), S_IFREG, 0, Cred{}).ok());
+    EXPECT_TRUE(
+        kernel_.cache().mknod(kernel_.me(), id, *NameRef::make("a"), S_IFREG, 0, Cred{}).ok());
   });
   list(dir);
   EXPECT_EQ(store_.hooks_left(), 0U);

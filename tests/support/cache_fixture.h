@@ -66,7 +66,8 @@ bool list_names(BasicCache<Policy>& cache, Worker& by, NodeId dir) {
     all = all && cache.has_name(dir, *name);
     return true;
   });
-  if (read && all) cache.end_roll_call(by, call);
+  ListingLease lease;
+  if (read && all) cache.end_roll_call(by, call, lease);
   return read && all;
 }
 

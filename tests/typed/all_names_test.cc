@@ -226,7 +226,8 @@ TYPED_TEST(AllNames, WhatHappensDuringAListingIsNoticed) {
     EXPECT_EQ(w.peek_error(kRoot, "f"), 0);
     EXPECT_TRUE(w.cache->has_name(kRoot, name_of("f")));
     events[i](w);
-    w.cache->end_roll_call(*w.me, call);
+    ListingLease lease;
+    w.cache->end_roll_call(*w.me, call, lease);
     EXPECT_FALSE(w.knows_names(kRoot));
     EXPECT_EQ(w.count(Counter::kNamesComplete), 0U);
   }
@@ -241,7 +242,8 @@ TYPED_TEST(AllNames, AListingThatBeginsDuringAChangeIsOfNoUse) {
   });
   (void)w.mknod(kRoot, "f");
   EXPECT_FALSE(call.is_of_use());
-  w.cache->end_roll_call(*w.me, call);
+  ListingLease lease;
+  w.cache->end_roll_call(*w.me, call, lease);
   EXPECT_FALSE(w.knows_names(kRoot));
 }
 
