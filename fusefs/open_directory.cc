@@ -23,8 +23,8 @@ bool kept_names_may_do(Request& r, NodeId id) {
 
 // The kernel drops its listing by itself, too, whenever it changes the directory, or finds another mtime at
 // the start of one. So what it keeps must not be older than the attributes it may have. Names that are kept
-// here are only known to be no older if nobody changes them unseen.
-void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open) {
+// here are only known to be no older if nobody changes them unseen; else it is given the source's.
+void set_listing_kept(Request& r, fuse_file_info& fi, OpenDirectory& open) {
   if (!r.fs.keeps_listings) return;
   Attr now;
   if (open.directory != nullptr) {
@@ -37,6 +37,7 @@ void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open)
   const Kept kept = kept_content(r, open.id, now);
   fi.cache_readdir = kept != Kept::kNothing ? 1 : 0;
   fi.keep_cache = kept == Kept::kAsBefore ? 1 : 0;
+  open.from_source = kept != Kept::kNothing && !is_told_of(r, open.id);
 }
 
 Status open_on_source(Request& r, OpenDirectory& open) {
@@ -55,7 +56,8 @@ Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
                   const std::function<bool(const DirEntry&)>& visit) {
   if (cookie == 0) {
     open.kept.reset();
-    if (!AtimeSection::may_move(r, open.id)) open.kept = r.fs.cache.kept_listing(open.id);
+    const bool may_do = !open.from_source && !AtimeSection::may_move(r, open.id);
+    if (may_do) open.kept = r.fs.cache.kept_listing(open.id);
     r.me.count(open.kept != nullptr ? Counter::kListingHit : Counter::kListingStore);
   }
   if (open.kept != nullptr && open.kept->read(cookie, open.place, visit)) return Status();

@@ -13,7 +13,7 @@ namespace evenfs {
 bool kept_names_may_do(Request& r, NodeId id);
 
 // What the kernel is told to keep of the listing: fills in the reply to OPENDIR.
-void set_listing_kept(Request& r, fuse_file_info& fi, const OpenDirectory& open);
+void set_listing_kept(Request& r, fuse_file_info& fi, OpenDirectory& open);
 
 // REQUIRES, here and below: open.mutex, or that nobody else knows of it yet.
 

@@ -41,6 +41,7 @@ struct OpenDirectory {
   std::mutex mutex;
   // Under mutex.
   std::unique_ptr<Directory> directory;  // Null until the source is wanted; see open_directory.h.
+  bool from_source = false;  // The kernel keeps what it reads, as of when the directory was opened.
   // What the listing that is going on reads, if not the source, and where it goes on.
   std::shared_ptr<const Listing> kept;
   Listing::Place place;

@@ -306,6 +306,36 @@ TEST_F(KeptNames, NothingIsLeftOfADirectoryThatTheSourceHasLost) {
   close(dir, fh);
 }
 
+// What the kernel keeps from now on has to be of now: it goes by the times that the directory has now.
+TEST(KeptNamesAndTimes, AreNotWhatTheKernelKeepsWhereOthersMayChangeThem) {
+  MemoryStore memory;
+  HookedStore store(memory);
+  Result<Attr> says = Attr{};
+  store.wrap_directory = [&](std::unique_ptr<Directory> real) {
+    return std::make_unique<Timed>(std::move(real), says);
+  };
+  FakeKernel::Settings settings = FakeKernel::small();
+  settings.cache.ttl_ticks = 1000;
+  FakeKernel kernel(store, settings);
+  kernel.negotiate();
+  const auto names = [&](std::uint32_t expected) {
+    const Answer answer = kernel.ask(request::opendir(kRootNumber));
+    EXPECT_EQ(answer.get<fuse_open_out>().open_flags, expected);
+    const std::uint64_t fh = answer.get<fuse_open_out>().fh;
+    const std::size_t count =
+        parse_listing(kernel.ask(request::readdir(kRootNumber, fh)), false).size();
+    kernel.ask(request::readdir(kRootNumber, fh, count));
+    EXPECT_EQ(kernel.ask(request::releasedir(kRootNumber, fh)).error, 0);
+    return count;
+  };
+  EXPECT_EQ(names(kFromNow), 2U);
+  const Node root = memory.root().value().node;
+  EXPECT_TRUE(memory.mknod(root, *NameRef::make("behind"), S_IFREG, 0, Cred{}).ok());
+  memory.release(root);
+  says->ctime.sec = says->mtime.sec = 5;
+  EXPECT_EQ(names(kFromNow), 3U);
+}
+
 TEST(KeptNamesAndTimes, AreNotUsedWhereAListingMovesTheAccessTime) {
   MemoryStore memory;
   HookedStore store(memory);
