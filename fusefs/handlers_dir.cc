@@ -19,6 +19,8 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenDirectory>();
   open->id = id;
+  const Result<Cache::Pin> pin = r.fs.cache.pin(id);
+  if (!pin) return r.reply.error(pin.error());
   open->roll_call = r.fs.cache.begin_roll_call(id);
   if (!kept_names_may_do(r, id)) {
     const Status opened = open_on_source(r, *open);

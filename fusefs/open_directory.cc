@@ -44,11 +44,11 @@ Status open_on_source(Request& r, OpenDirectory& open) {
   if (open.directory != nullptr) return Status();
   const Result<Cache::Pin> pin = r.fs.cache.pin(open.id);
   if (!pin) return pin.error();
-  open.under_way =
-      ListingUnderWay(r.fs.cache.lease_listing(open.id), r.fs.cache.listing_bytes_max());
+  ListingUnderWay under_way(r.fs.cache.lease_listing(open.id), r.fs.cache.listing_bytes_max());
   Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
   if (!directory) return by_id(directory.error());
   open.directory = std::move(*directory);
+  open.under_way = std::move(under_way);
   return Status();
 }
 

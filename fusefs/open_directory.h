@@ -8,14 +8,15 @@
 
 namespace evenfs {
 
-// Whether all that is wanted of the directory may be names that are kept, so that it need not be opened on the
-// source yet.
+// REQUIRES, here and below: the directory is counted or pinned.
+
+// Whether all that is wanted of it may be names that are kept, so that it need not be opened on the source yet.
 bool kept_names_may_do(Request& r, NodeId id);
 
 // What the kernel is told to keep of the listing: fills in the reply to OPENDIR.
 void set_listing_kept(Request& r, fuse_file_info& fi, OpenDirectory& open);
 
-// REQUIRES, here and below: open.mutex, or that nobody else knows of it yet.
+// REQUIRES, from here on: open.mutex, or that nobody else knows of it yet.
 
 // Errors: those of Store::opendir. ESTALE: it was removed.
 Status open_on_source(Request& r, OpenDirectory& open);

@@ -177,12 +177,14 @@ FILES = (
         "fusefs/open_directory.cc", "const bool may_do = !open.from_source && !AtimeSection",
         "const bool may_do = !AtimeSection", "kept_test"),
     one("lease-after-opendir", "the lease of a listing is of after the directory was opened",
-        "fusefs/open_directory.cc",
-        "  Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());\n",
-        "  Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());\n"
+        "fusefs/open_directory.cc", "  open.under_way = std::move(under_way);\n",
         "  open.under_way =\n"
         "      ListingUnderWay(r.fs.cache.lease_listing(open.id), r.fs.cache.listing_bytes_max());\n",
         "kept_test"),
+    one("kept-names-of-what-did-not-open", "a directory that the source has lost is kept as empty",
+        "fusefs/open_directory.cc", "  if (!directory) return by_id(directory.error());\n",
+        "  if (!directory) {\n    open.under_way = std::move(under_way);\n"
+        "    return by_id(directory.error());\n  }\n", "kept_test"),
     one("names-shown-to-all", "a user is shown the names of trusted attributes", XATTR,
         "r.maker().uid == 0 ? *got : hide_trusted(list.first(*got))", "*got", NAMES_T),
 )
