@@ -25,8 +25,9 @@ from mutations import MUTATIONS as OF_THE_CACHE
 from mutations_bypass import MUTATIONS as OF_BYPASSES
 from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
 from mutations_names import MUTATIONS as OF_ALL_NAMES
+from mutations_outside import MUTATIONS as OF_OTHERS
 
-MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON
+MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON + OF_OTHERS
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -41,7 +42,8 @@ SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_
          "concurrent_test", "cache_parts_test", "fault_test",
          "files_test", "forget_test", "kept_test", "malformed_test", "names_test", "negotiation_test",
          "listing_test", "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
-         "set_id_test", "worker_threads_test", "corpus_test", "local_store_test",
+         "set_id_test", "watched_test", "outside_test", "notifier_test", "source_events_test",
+         "worker_threads_test", "corpus_test", "local_store_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
          "local_store_root_test", "store_contract_test", "store_content_contract_test",
          "history_test", "torture_test")

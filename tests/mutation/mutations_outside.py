@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The mutations of what others change: how it is told to the cache and to the kernel."""
+
+from mutations import one
+
+CORE = "core/cache/core.h"
+TABLE = "core/cache/inode_table.h"
+OUTSIDE = "core/cache/outside.h"
+EVENTS = "core/store/source_events.cc"
+REQUEST = "fusefs/request.h"
+REQUEST_CC = "fusefs/request.cc"
+NOTIFIER = "fusefs/notifier.cc"
+WATCHER = "fusefs/watcher.cc"
+INIT = "fusefs/handlers_init.cc"
+OUTSIDE_T, WATCHED_T, NOTIFIER_T, EVENTS_T = ("outside_test", "watched_test", "notifier_test",
+                                              "source_events_test")
+
+MUTATIONS = (
+    one("everything-a-tick-short", "what was asked in the tick before everything was forgotten is served", CORE,
+        "ahead_ = sum(ahead_, ttl + 1);", "ahead_ = sum(ahead_, ttl);", OUTSIDE_T),
+    one("clock-set-back", "the clock's next tick undoes that everything was forgotten", CORE,
+        "    told_ = tick;\n    store();\n",
+        "    told_ = tick;\n    ahead_ = 0;\n    store();\n", OUTSIDE_T),
+    one("time-begins-again", "after the end of time the clock begins at 0", CORE,
+        "return a + std::min(b, ~a);", "return a + b;", OUTSIDE_T),
+    one("unentered-is-believed", "attributes of before a change are served if the object had no inode", TABLE,
+        "      held.last_removal = removals_.fetch_add(1, std::memory_order_relaxed) + 1;\n", "", OUTSIDE_T),
+    one("unnumbered-for-ever", "what nobody tells of is served as long as the rest", CORE,
+        "? until_tick - unnumbered_cut", "? until_tick", OUTSIDE_T),
+    one("root-goes-by-time", "the root is taken for an object that nobody tells of", CORE,
+        "index == NodeId::kRootIndex || Identity", "Identity", OUTSIDE_T),
+    one("told-by-number-and-kept", "what is told by number stays cached", OUTSIDE,
+        "  if (id != NodeId()) invalidate(id);\n", "", OUTSIDE_T),
+    one("entry-kept-unchecked", "the kernel keeps attributes of before what it was told", REQUEST_CC,
+        "return fs.cache.peek_attr(entry.id, now) && now == entry.attr ? timeout : 0;", "return timeout;",
+        WATCHED_T),
+    one("changed-is-kept", "attributes that the kernel takes unseen are kept for long", REQUEST,
+        "return fs.watched ? 0 : attr_timeout(id, number, attr);", "return attr_timeout(id, number, attr);",
+        WATCHED_T),
+    one("untold-is-kept", "the kernel keeps for long what nobody tells of", REQUEST,
+        "return untold(number) ? std::min(timeout, kUntoldS) : timeout;", "return timeout;", WATCHED_T),
+    one("older-kernels-keep-names", "names that cannot be taken from the kernel are kept", INIT,
+        "conn->proto_minor < kForgetsNames", "false", WATCHED_T),
+    one("own-changes-are-others", "own changes are told", WATCHER,
+        "  if (event.pid == own_) return count(own_events_);\n", "", WATCHED_T),
+    one("name-told-and-kept", "a name that others changed stays cached", WATCHER,
+        "    cache_.invalidate_name(me, cache_.id_of_number(*dir), *ref);\n", "", WATCHED_T),
+    one("one-name-of-a-move", "of what moved only the old name is forgotten", WATCHER,
+        "(event.what & kNaming) == 0 || name.dir.bytes.empty()",
+        "(event.what & kNaming) == 0 || &name != event.names || name.dir.bytes.empty()", WATCHED_T),
+    one("moved-is-removed", "what was made or moved again is told as removed", WATCHER,
+        "event.what == SourceEvent::kRemoved && object", "(event.what & SourceEvent::kRemoved) != 0 && object",
+        WATCHED_T),
+    one("made-is-changed", "a name that came up costs whoever is in it his place", WATCHER,
+        "? Notice::What::kNewName", "? Notice::What::kName", WATCHED_T),
+    one("lost-in-the-cache", "lost events are made up for in the kernel only", WATCHER,
+        "  cache_.invalidate_all();\n", "", WATCHED_T),
+    one("lost-in-the-kernel", "lost events are made up for in the cache only", WATCHER,
+        "  cache_.invalidate_all();\n  notifier_.everything();\n", "  cache_.invalidate_all();\n", WATCHED_T),
+    one("mounts-not-seen", "what is mounted below the source is not seen", WATCHER,
+        "if (below) digest +=", "if (below && at == directory) digest +=", WATCHED_T),
+    one("full-queue-is-dropped", "what a full queue drops is not made up for", NOTIFIER,
+        "  ++stats_.dropped;\n  drop_all();\n  everything_ = true;\n", "  ++stats_.dropped;\n  drop_all();\n",
+        NOTIFIER_T),
+    one("told-once", "an inode that the kernel was being told of is not told again", NOTIFIER,
+        "  if (error != ENOENT || !of_an_inode) return;\n", "  (void)of_an_inode;\n  return;\n", NOTIFIER_T),
+    one("removed-has-no-links", "the other names of what was removed do not count", NOTIFIER,
+        "error == 0 && notice.what == Notice::What::kRemoved", "false", NOTIFIER_T),
+    one("everything-but-inodes", "attributes stay when everything is told", NOTIFIER,
+        "    if (number == 0) return;\n", "    return;\n", NOTIFIER_T),
+    one("event-longer-than-read", "an event may claim to be longer than what was read", EVENTS,
+        "head.event_len > left_.size() ||", "", EVENTS_T),
+    one("handle-longer-than-record", "a handle may claim to be longer than its record", EVENTS,
+        "  if (head.length > bytes.size()) return false;\n", "", EVENTS_T),
+)
