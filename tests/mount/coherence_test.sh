@@ -24,7 +24,8 @@ more() { [ "$(watch "$1")" -gt "$2" ]; }
 limit=/proc/sys/fs/fanotify/max_queued_events
 limit_was=$(cat $limit 2>/dev/null || true)
 restore_limit() { [ -z "$limit_was" ] || echo "$limit_was" 2>/dev/null >$limit || true; }
-trap 'status=$?; restore_limit; (exit $status); cleanup' EXIT
+# Without -e, or the trap would end where the status is given back to it.
+trap 'status=$?; set +eE; restore_limit; (exit $status); cleanup' EXIT
 
 fresh
 status=0
