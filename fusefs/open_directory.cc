@@ -60,7 +60,10 @@ Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
     if (may_do) open.kept = r.fs.cache.kept_listing(open.id);
     r.me.count(open.kept != nullptr ? Counter::kListingHit : Counter::kListingStore);
   }
-  if (open.kept != nullptr && open.kept->read(cookie, open.place, visit)) return Status();
+  if (open.kept != nullptr && open.kept->read(cookie, open.place, visit)) {
+    open.under_way = {};  // Not from its beginning.
+    return Status();
+  }
   const AtimeSection atime(r, open.id);
   const Status opened = open_on_source(r, open);
   if (!opened) {

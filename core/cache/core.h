@@ -24,8 +24,6 @@ namespace evenfs {
 // reclaimer frees inodes, and it takes them from here.
 class ReclaimQueue {
  public:
-  static constexpr std::uint32_t kBatch = 64;
-
   explicit ReclaimQueue(const Slots& slots) noexcept : slots_(slots) {}
 
   // REQUIRES: the inode lock, and that the inode is not in the queue.

@@ -14,19 +14,17 @@ namespace evenfs {
 template <LockingPolicy Policy>
 class Limbo {
  public:
-  static constexpr std::uint32_t kBatch = 64;
-
   explicit Limbo(Core<Policy>& core) noexcept : core_(core) {}
   ~Limbo() { waiting_.clear(); }  // The arena goes as a whole.
 
   // REQUIRES: the dentry is dead, out of its chain and off its child's list. No guard held: one
-  // call in kBatch waits for a grace period.
+  // call in Slots::grace_batch() waits for a grace period.
   void add(std::uint32_t dentry) {
     typename InodePriv::Names batch;
     {
       std::lock_guard lock(mutex_);
       waiting_.push_back(core_.slots.dentry_priv(dentry));
-      if (++count_ < kBatch) return;
+      if (++count_ < core_.slots.grace_batch()) return;
       batch.swap(waiting_);
       count_ = 0;
     }

@@ -32,7 +32,7 @@ class Reclaimer {
 
   // Reclaims what is queued if it is a batch. No guard and no RcuGuard may be held.
   void run_if_worthwhile(Worker& me) {
-    if (core_.unused.size() >= ReclaimQueue::kBatch) run(me);
+    if (core_.unused.size() >= core_.slots.grace_batch()) run(me);
   }
 
   // Reclaims what is queued; the number of inodes freed.

@@ -12,6 +12,7 @@
 // whoever comes with a dead id may look at them, and they are what tells it so.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -107,6 +108,11 @@ class Slots {
   std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
   // How many names with their inodes the limit is good for.
   std::uint32_t names_for_limit() const noexcept { return names_for_limit_; }
+  // How many of what is dead wait for one grace period. It is an interrupt on each processor that runs a thread
+  // of ours, and waits for readers that have none; so many at a time, and few beside those that live.
+  std::uint32_t grace_batch() const noexcept {
+    return std::clamp<std::uint32_t>(names_for_limit_ / 64, 64, 1024);
+  }
 
   const SlotPool& inode_pool() const noexcept { return inode_pool_; }
   const SlotPool& dentry_pool() const noexcept { return dentry_pool_; }

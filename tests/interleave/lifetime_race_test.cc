@@ -16,7 +16,7 @@ TYPED_TEST_SUITE(LifetimeRace, AllPolicies, PolicyNames);
 // Unused inodes without a name, so that the next one makes a batch for the reclaimer.
 template <class Policy>
 void queue_all_but_one(World<Policy>& w) {
-  for (std::uint32_t i = 0; i + 1 < ReclaimQueue::kBatch; ++i) {
+  for (std::uint32_t i = 0; i + 1 < w.cache->slots_for_test().grace_batch(); ++i) {
     const auto made = w.cache->tmpfile(*w.me, kRoot, 0600, O_RDWR, kSuper);
     ASSERT_EQ(code(made), 0);
     w.forget(made->entry.id);

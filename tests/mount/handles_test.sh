@@ -32,7 +32,7 @@ make_tree() {
 make_tree "$src"
 outside=$tmp/outside
 mkdir "$outside"
-start --memory=1M --cache-ttl=inf
+start --memory=1M --cache-ttl=100ms --negative-timeout=0
 steps save "$mnt" "$tmp/all"
 steps check "$mnt" "$tmp/all"
 
@@ -43,6 +43,7 @@ forget_all() {
   mv "$tmp/many.$1" "$src/many"
   for part in "$src"/many/*/; do
     poll 30 nothing_held || fail "the kernel dropped its caches, but holds inodes"
+    poll 30 test -d "$mnt/many/$(basename "$part")" || fail "a new directory in the source is not seen"
     list_tree "$mnt/many/$(basename "$part")" >/dev/null
   done
   rm -rf "$src/many"

@@ -173,6 +173,8 @@ FILES = (
         "fusefs/open_directory.cc",
         "const bool may_do = !open.from_source && !AtimeSection::may_move(r, open.id);",
         "const bool may_do = !open.from_source;", "kept_test"),
+    one("kept-names-are-kept-as-none", "of a listing that kept names answered it is kept that there are none",
+        "fusefs/open_directory.cc", "    open.under_way = {};  // Not from its beginning.\n", "", "kept_test"),
     one("kernel-keeps-old-names", "the kernel keeps names that evenfs has kept, with the times of now",
         "fusefs/open_directory.cc", "const bool may_do = !open.from_source && !AtimeSection",
         "const bool may_do = !AtimeSection", "kept_test"),

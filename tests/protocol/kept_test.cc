@@ -206,6 +206,19 @@ TEST_F(KeptNames, AnswerAListingWithAttributes) {
   close(dir, fh);
 }
 
+// A directory that was opened on the source before its names were kept.
+TEST_F(KeptNames, AreNotWhatWasReadWhileTheyAnswered) {
+  const std::uint64_t dir = mkdir(kRootNumber, "d");
+  for (const char* name : {"a", "b", "c"}) mknod(dir, name);
+  const std::uint64_t fh = opendir(dir);
+  list(dir);
+  EXPECT_EQ(names(dir, fh), all_);
+  EXPECT_EQ(kernel_.count(Counter::kListingHit), 1U);
+  EXPECT_EQ(list(dir), all_);
+  EXPECT_EQ(names(dir, fh), all_);
+  close(dir, fh);
+}
+
 // One that is going on goes on with what it began with, and the next from the start shows the change.
 TEST_F(KeptNames, AreForOneListingFromItsStart) {
   const std::uint64_t dir = mkdir(kRootNumber, "d");
