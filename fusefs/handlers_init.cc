@@ -10,7 +10,8 @@ namespace {
 
 // Linux 6.14. From 6.12 on the kernel counts a write that it passes through as a change of attributes.
 constexpr unsigned kCountsWrites = 42;
-// Linux 6.9, and what is 6.13 or later. In between it keeps a directory's listing also when it is told not to.
+// Linux 6.9; and 6.14, the first number that is not 6.12's, too. In between it keeps a directory's listing also
+// when it is told not to.
 constexpr unsigned kKeepsTooLong = 40;
 constexpr unsigned kKeepsAsTold = 42;
 

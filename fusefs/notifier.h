@@ -9,8 +9,8 @@
 // The queue is bounded. When it is full, all that is in it is dropped, and the kernel is told that nothing it
 // knows may be believed: names by one message, attributes and pages by one for each inode that it holds.
 //
-// Each inode that the kernel is being told of just now is one that it does not know yet. What it is told then
-// may be of before the change. It is counted (Cache::is_counted) before the answer is sent, so as long as
+// An inode whose answer is still on its way to the kernel is one that it does not know yet. What it is told
+// then may be of before the change. It is counted (Cache::is_counted) before the answer is sent, so as long as
 // the kernel does not know an inode that is counted, it is told again a little later.
 //
 // Threading: add() and everything() from any thread; they wait for nothing but the queue's mutex, a leaf lock
@@ -67,7 +67,7 @@ class KernelSink final : public NoticeSink {
 };
 
 struct NotifierStats {
-  std::uint64_t sent = 0;        // Messages that the kernel took.
+  std::uint64_t sent = 0;        // All other messages.
   std::uint64_t unknown = 0;     // Those about what it does not know.
   std::uint64_t merged = 0;      // Not sent, because the same was waiting.
   std::uint64_t dropped = 0;     // Not sent, because everything was to be told.

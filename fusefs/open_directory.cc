@@ -44,7 +44,11 @@ Status open_on_source(Request& r, OpenDirectory& open) {
   if (open.directory != nullptr) return Status();
   const Result<Cache::Pin> pin = r.fs.cache.pin(open.id);
   if (!pin) return pin.error();
-  ListingUnderWay under_way(r.fs.cache.lease_listing(open.id), r.fs.cache.listing_bytes_max());
+  ListingUnderWay under_way;
+  // Where each listing moves the access time none would ever be used.
+  if (r.fs.store.caps().atime_rule != AtimeRule::kAlways) {
+    under_way = r.fs.cache.begin_listing(open.id);
+  }
   Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
   if (!directory) return by_id(directory.error());
   open.directory = std::move(*directory);
@@ -66,11 +70,7 @@ Status read_names(Request& r, OpenDirectory& open, std::uint64_t cookie,
   }
   const AtimeSection atime(r, open.id);
   const Status opened = open_on_source(r, open);
-  if (!opened) {
-    if (opened.error() != Errno(ESTALE)) return opened;
-    open.roll_call = {};
-    return Status();  // Nothing is left in what was removed since it was opened.
-  }
+  if (!opened) return opened;
   open.under_way.go_on_at(cookie);
   return open.directory->read(cookie, [&](const DirEntry& entry) {
     if (!visit(entry)) return false;

@@ -18,7 +18,7 @@ void set_listing_kept(Request& r, fuse_file_info& fi, OpenDirectory& open);
 
 // REQUIRES, from here on: open.mutex, or that nobody else knows of it yet.
 
-// Errors: those of Store::opendir. ESTALE: it was removed.
+// Errors: those of Store::opendir. ESTALE: others have removed it, or it is not found where it was.
 Status open_on_source(Request& r, OpenDirectory& open);
 
 // The names from `cookie` on, as Directory::read: those that are kept, if they are right when a listing begins,

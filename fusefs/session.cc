@@ -15,6 +15,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/store/local_store.h"
@@ -145,6 +146,17 @@ void say_that_it_is_mounted(const Options& options) {
   }
 }
 
+Status start_watch(std::optional<SourceWatch>& watch, const Options& options, const Daemon& daemon,
+                   const LocalStore& store, UniqueFd events) {
+  try {
+    watch.emplace(fuse_session_fd(daemon.session), std::move(events), options.source, store,
+                  daemon.cache, daemon.workers, options.watch_queue);
+  } catch (const std::system_error& error) {  // Threads or descriptors are wanting.
+    return Errno(error.code().value());
+  }
+  return Status();
+}
+
 int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& ops,
           LocalStore& store, Cache& cache, WorkerRegistry& registry, const EndSignals& signals,
           UniqueFd events) {
@@ -182,12 +194,12 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
     stats.set_backing(backing);
   }
   std::optional<SourceWatch> watch;
-  if (events) {
-    watch.emplace(fuse_session_fd(daemon.session), std::move(events), options.source, store, cache,
-                  registry, options.watch_queue);
-    stats.set_watch(*watch);
-  }
-  if (const Status started = loop.start(); !started) {
+  Status started =
+      events ? start_watch(watch, options, daemon, store, std::move(events)) : Status();
+  if (watch) stats.set_watch(*watch);
+  if (started) started = loop.start();
+  if (!started) {
+    if (watch) (void)watch->stop(kStopPatience);
     loop.stop(kStopPatience);
     mount->detach();
     return fail(fmt::format("cannot start {} threads: {}", options.threads,
@@ -199,9 +211,10 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   launcher.ready();
   const int status = serve_until_end(*mount, loop, signals,
                                      [&watch] { return !watch || watch->stop(kStopPatience); });
-  watch.reset();
   backing.stop();
-  mount.reset();  // With the rings, whose threads have accounts in the loop.
+  // With the rings, whose threads have accounts in the loop, and may be asked for statistics.
+  mount.reset();
+  watch.reset();
   return status;
 }
 

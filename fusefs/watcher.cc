@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include <xxhash.h>
@@ -25,6 +26,11 @@ constexpr unsigned kMadeOnly = SourceEvent::kMade;
 constexpr unsigned kAnyhow = SourceEvent::kContent | SourceEvent::kAttributes;
 // Reads of that many bytes until somebody looks whether it is time to end.
 constexpr int kReadsAtOnce = 16;
+
+UniqueFd got(int fd) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category());
+  return UniqueFd(fd);
+}
 
 std::string read_all(int fd) {
   std::string text;
@@ -85,7 +91,8 @@ bool OutsideChanges::apply_name(Worker& me, const SourceEvent& event, const Sour
                     : (event.what & ~kAnyhow) == kMadeOnly ? Notice::What::kNewName
                                                            : Notice::What::kName;
   notifier_.add({what, *dir, removed ? *object : 0, std::string(name.name)});
-  notifier_.add({Notice::What::kAttributes, *dir});
+  // With the listing that the kernel may keep: its mtime need not tell, since that can be set back.
+  notifier_.add({Notice::What::kContent, *dir});
   return true;
 }
 
@@ -144,8 +151,8 @@ std::uint64_t mounts_below(std::string_view mountinfo, std::string_view director
 Watcher::Watcher(UniqueFd events, std::string source, OutsideChanges& changes,
                  WorkerRegistry& workers)
     : events_(std::move(events)),
-      mounts_(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)),
-      end_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      mounts_(got(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC))),
+      end_(got(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
       buffer_(kBufferBytes),
       source_(std::move(source)),
       changes_(changes),

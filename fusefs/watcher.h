@@ -71,7 +71,7 @@ class OutsideChanges {
 
 class Watcher {
  public:
-  // `events`: of local::watch_file_system. `source`: where the source is mounted.
+  // `events`: of local::watch_file_system. `source`: where the source is mounted. Throws std::system_error.
   Watcher(UniqueFd events, std::string source, OutsideChanges& changes, WorkerRegistry& workers);
   ~Watcher();
   Watcher(const Watcher&) = delete;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // BasicCache<Policy>: the cache of cache.h over one locking policy. This file is the table of
 // contents; what answers is in fast_path.h, answer.h and walk.h, what changes in change.h, slots,
-// pins and counts in lifetime.h, what knows all names of a directory in roll_call.h, what others change in
-// outside.h.
+// pins and counts in lifetime.h, what knows all names of a directory, and keeps its listing, in
+// roll_call.h, what others change in outside.h.
 #pragma once
 
 #include <mutex>
@@ -68,10 +68,9 @@ class BasicCache final : public Cache {
     return (core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) &
             kUnseenMap) != 0;
   }
-  ListingLease lease_listing(NodeId dir) override;
+  ListingUnderWay begin_listing(NodeId dir) override;
   void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) override;
   std::shared_ptr<const Listing> kept_listing(NodeId dir) override;
-  std::size_t listing_bytes_max() const noexcept override { return listings_.largest(); }
   void invalidate(NodeId id) override;
   void invalidate_name(Worker& me, NodeId dir, NameRef name) override;
   RollCall begin_roll_call(NodeId dir) override;
@@ -194,6 +193,7 @@ class BasicCache final : public Cache {
   Reclaimer<Policy> reclaimer_;
   Evictor<Policy> evictor_;
   FastPath<Policy> fast_;
+  ListingBudget listing_budget_;
   ListingTable listings_;
 };
 

@@ -249,13 +249,12 @@ class Cache {
 
   // --- Listings of directories (listing.h).
 
-  // To be taken before the directory is opened on the store, since some list what was there then.
-  virtual ListingLease lease_listing(NodeId dir) = 0;
+  // To be called before the directory is opened on the store, since some list what was there then.
+  virtual ListingUnderWay begin_listing(NodeId dir) = 0;
   // Keeps what was listed under a lease, if nothing has happened to the directory since.
   virtual void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) = 0;
   // The names of a directory at this moment, as the store would list them. Null: they are not kept.
   virtual std::shared_ptr<const Listing> kept_listing(NodeId dir) = 0;
-  virtual std::size_t listing_bytes_max() const noexcept = 0;
 
   // --- Knowing all names of a directory.
 
@@ -278,9 +277,9 @@ class Cache {
 
   // --- Keeping up with the world.
 
-  // Forgets the attributes of `id`, or the dentry of a name, without changing anything; both, that all names of
-  // the directory are known. Answers that are under way are not cached. Neither waits for a change that is
-  // under way.
+  // Forgets the attributes of `id`, or the dentry of a name, without changing anything; both forget also that
+  // all names of the directory are known. Answers that are under way are not cached. Neither waits for a
+  // change that is under way.
   virtual void invalidate(NodeId id) = 0;
   virtual void invalidate_name(Worker& me, NodeId dir, NameRef name) = 0;
   // As invalidate(), by a durable number, or by 1 for the root, and whether or not the object has an inode:

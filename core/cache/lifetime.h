@@ -19,7 +19,8 @@ BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots,
       reclaimer_(core_, inodes_),
       evictor_(core_, dentries_, reclaimer_),
       fast_(core_, dentries_, evictor_),
-      listings_(options.memory_bytes / kListingShare) {}
+      listing_budget_(options.memory_bytes / kListingShare),
+      listings_(listing_budget_.max() / 2) {}
 
 template <LockingPolicy Policy>
 Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
@@ -280,8 +281,8 @@ CacheStats BasicCache<Policy>::stats() const {
   const Slots& slots = core_.slots;
   CacheStats stats;
   stats.listings = listings_.size();
-  stats.listing_bytes = listings_.bytes();
-  stats.memory_limit = slots.limit_bytes() + listings_.limit();
+  stats.listing_bytes = listing_budget_.used();
+  stats.memory_limit = slots.limit_bytes() + listing_budget_.max();
   stats.memory_bytes = slots.bytes() + stats.listing_bytes;
   stats.inodes = slots.inode_pool().used();
   stats.inode_slots = slots.inode_pool().slots();

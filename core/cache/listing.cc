@@ -2,6 +2,7 @@
 #include "core/cache/listing.h"
 
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -26,12 +27,25 @@ std::uint64_t cost(const ListingTable::Kept& kept) noexcept {
 
 }  // namespace
 
-void Listing::append(const DirEntry& entry) {
+bool Listing::append(const DirEntry& entry) {
   const Head head{entry.ino, entry.next, entry.type, static_cast<std::uint32_t>(entry.name.size())};
   const std::size_t at = bytes_.size();
   bytes_.resize(at + sizeof head + entry.name.size());
+  if (const std::uint64_t now = bytes(); now > charged_) {
+    if (!budget_.take(now - charged_)) return false;
+    charged_ = now;
+  }
   std::memcpy(bytes_.data() + at, &head, sizeof head);
   std::memcpy(bytes_.data() + at + sizeof head, entry.name.data(), entry.name.size());
+  return true;
+}
+
+void Listing::shrink() {
+  bytes_.shrink_to_fit();
+  if (const std::uint64_t now = bytes(); now < charged_) {
+    budget_.give(charged_ - now);
+    charged_ = now;
+  }
 }
 
 DirEntry Listing::entry_at(std::size_t& at) const noexcept {
@@ -73,20 +87,26 @@ bool Listing::read(std::uint64_t cookie, Place& place,
   return true;
 }
 
-ListingUnderWay::ListingUnderWay(const ListingLease& lease, std::size_t bytes_max)
+ListingUnderWay::ListingUnderWay(const ListingLease& lease, ListingBudget& budget,
+                                 std::size_t bytes_max)
     : lease_(lease), bytes_max_(bytes_max) {
-  if (lease.is_of_use()) listing_ = std::make_shared<Listing>();
+  if (lease.is_of_use()) listing_ = std::make_shared<Listing>(budget);
 }
 
+// What finds no memory is a listing given up, and nobody's error.
 void ListingUnderWay::append(const DirEntry& entry) {
   next_ = entry.next;
   if (listing_ == nullptr) return;
-  listing_->append(entry);
-  if (listing_->bytes() > bytes_max_) listing_.reset();
+  bool kept = false;
+  try {
+    kept = listing_->append(entry) && listing_->bytes() <= bytes_max_;
+  } catch (const std::bad_alloc&) {
+  }
+  if (!kept) listing_.reset();
 }
 
 std::shared_ptr<const Listing> ListingUnderWay::finish() {
-  if (listing_ != nullptr) listing_->finish();
+  if (listing_ != nullptr) listing_->shrink();
   return std::exchange(listing_, nullptr);
 }
 

@@ -7,6 +7,7 @@
 // on with the store at any cookie, since they mean the same to both.
 #pragma once
 
+#include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/unordered_set.hpp>
 #include <cstddef>
@@ -22,16 +23,43 @@
 
 namespace evenfs {
 
+// The bytes of all listings of a cache: those that are being read from the store, those that are kept, and
+// those that somebody still reads after that. Any thread.
+class ListingBudget {
+ public:
+  explicit ListingBudget(std::uint64_t bytes_max) noexcept : max_(bytes_max) {}
+  // False: there is no room for so many.
+  bool take(std::uint64_t bytes) noexcept {
+    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= max_) return true;
+    give(bytes);
+    return false;
+  }
+  void give(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  std::uint64_t max() const noexcept { return max_; }
+
+ private:
+  const std::uint64_t max_;
+  std::atomic<std::uint64_t> used_{0};
+};
+
 class Listing {
  public:
+  explicit Listing(ListingBudget& budget) noexcept : budget_(budget) {}
+  ~Listing() { budget_.give(charged_); }
+  Listing(const Listing&) = delete;
+  Listing& operator=(const Listing&) = delete;
+
   // Where a reader goes on without a search: behind the entry with this cookie.
   struct Place {
     std::uint64_t cookie = 0;
     std::size_t at = 0;  // Bytes.
   };
 
-  void append(const DirEntry& entry);
-  void finish() { bytes_.shrink_to_fit(); }
+  // False: the budget does not allow it.
+  bool append(const DirEntry& entry);
+  // Nothing more is to come.
+  void shrink();
   // As Directory::read, from `cookie` on; `place` is the reader's own. False: no entry has that cookie.
   bool read(std::uint64_t cookie, Place& place,
             const std::function<bool(const DirEntry&)>& visit) const;
@@ -42,6 +70,8 @@ class Listing {
   DirEntry entry_at(std::size_t& at) const noexcept;
   bool find(std::uint64_t cookie, Place& place) const noexcept;
 
+  ListingBudget& budget_;
+  std::uint64_t charged_ = 0;  // Of the budget.
   std::vector<std::byte> bytes_;
 };
 
@@ -62,7 +92,8 @@ struct ListingLease {
 class ListingUnderWay {
  public:
   ListingUnderWay() = default;
-  ListingUnderWay(const ListingLease& lease, std::size_t bytes_max);
+  // May have at most `bytes_max` of the budget.
+  ListingUnderWay(const ListingLease& lease, ListingBudget& budget, std::size_t bytes_max);
 
   // The next piece begins at `cookie`.
   void go_on_at(std::uint64_t cookie) noexcept {
@@ -102,7 +133,6 @@ class ListingTable {
   // If it is the one with that lease.
   void drop(const ListingLease& lease) noexcept;
 
-  std::uint64_t limit() const noexcept { return bytes_max_; }
   std::uint64_t bytes() const;
   std::uint64_t size() const;
 

@@ -43,7 +43,7 @@ void BasicCache<Policy>::end_roll_call(Worker& me, const RollCall& call, Listing
   if (!held || !lists_all(*held)) return;
   EVENFS_PAUSE("roll_call.over");
   const auto inode = core_.lock_inode(call.dir.index());
-  if (!inode.pub().cseq.same(call.content)) return;
+  if (!inode.pub().cseq.same(call.content) || !core_.fresh(call.until)) return;
   // What is known already is not made known once more: that would move cseq.
   if (core_.has_all_names(inode.pub().names_until.load(std::memory_order_relaxed))) return;
   inode.note_names(call.until);
@@ -86,23 +86,28 @@ bool BasicCache<Policy>::holds(const ListingLease& lease) noexcept {
 }
 
 template <LockingPolicy Policy>
-ListingLease BasicCache<Policy>::lease_listing(NodeId dir) {
+ListingUnderWay BasicCache<Policy>::begin_listing(NodeId dir) {
   ListingLease lease;
   lease.dir = dir;
   const std::uint64_t until = core_.until();
-  if (dir.index() == 0 || dir.index() >= core_.slots.inode_bound()) return lease;
-  const auto inode = core_.lock_inode(dir.index());
-  lease.until = core_.until_of(dir.index(), until);
-  lease.content = inode.pub().cseq.sample();
-  lease.walk = inode.pub().nseq.sample();
-  return lease;
+  if (dir.index() != 0 && dir.index() < core_.slots.inode_bound()) {
+    const auto inode = core_.lock_inode(dir.index());
+    lease.until = core_.until_of(dir.index(), until);
+    lease.content = inode.pub().cseq.sample();
+    lease.walk = inode.pub().nseq.sample();
+  }
+  return ListingUnderWay(lease, listing_budget_, listings_.largest());
 }
 
 template <LockingPolicy Policy>
 void BasicCache<Policy>::keep_listing(const ListingLease& lease,
                                       std::shared_ptr<const Listing> listing) {
   if (listing == nullptr || !holds(lease)) return;
-  listings_.put(lease, std::move(listing));
+  try {
+    listings_.put(lease, std::move(listing));
+  } catch (const std::bad_alloc&) {
+    // Then it is not kept.
+  }
 }
 
 // nseq too: a directory that was removed has no names, not even "." and "..", and one that was moved has

@@ -41,7 +41,7 @@ MUTATIONS = (
     one("roll-call-unmarked", "evictors do not see that somebody asks for all names", ROLL,
         "    pub.names_until.store(kRollCall, std::memory_order_relaxed);\n", "", NAMES_RACE),
     one("roll-call-not-compared", "all names are known although some came or went", ROLL,
-        "  if (!inode.pub().cseq.same(call.content)) return;\n", "", NAMES_RACE),
+        "!inode.pub().cseq.same(call.content) || ", "", NAMES_RACE),
     one("roll-call-of-hidden-names", "a listing is believed that does not show each name", ROLL,
         "  if (!held || !lists_all(*held)) return;\n", "  if (!held) return;\n", NAMES_T),
     one("absent-is-cached", "a roll call takes a negative dentry for a name's", DENTRY,

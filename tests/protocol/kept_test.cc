@@ -304,13 +304,15 @@ TEST_F(KeptNames, NothingIsLeftOfADirectoryThatWasRemovedWhileItIsOpen) {
   close(dir, fh);
 }
 
-TEST_F(KeptNames, NothingIsLeftOfADirectoryThatTheSourceHasLost) {
+TEST_F(KeptNames, ADirectoryThatTheSourceHasLostIsStaleAndNotEmpty) {
   const std::uint64_t dir = mkdir(kRootNumber, "d");
   list(dir);
   const std::uint64_t fh = opendir(dir);
   mknod(dir, "a");  // The kept names are not right any more.
   store_.fail("opendir", ESTALE);
-  EXPECT_TRUE(names(dir, fh).empty());
+  EXPECT_EQ(ask(request::readdir(dir, fh)).error, ESTALE);
+  store_.fail("opendir", ENOENT);
+  EXPECT_EQ(ask(request::readdir(dir, fh)).error, ESTALE);
   store_.fail("opendir", EIO);
   EXPECT_EQ(ask(request::readdir(dir, fh)).error, EIO);
   store_.fail("opendir", ESTALE);

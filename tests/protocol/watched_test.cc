@@ -212,7 +212,7 @@ TEST_F(Events, ContentAndAttributesAreTheObjectsOwn) {
 }
 
 TEST_F(Events, ANameThatCameOrWentIsTheDirectorysToo) {
-  const Notice directory{What::kAttributes, dir_};
+  const Notice directory{What::kContent, dir_};
   const Notice object{What::kAttributes, file_};
   changes_.apply(kernel_.me(), event(SourceEvent::kMade));
   EXPECT_EQ(sink_.take(3),
@@ -237,9 +237,9 @@ TEST_F(Events, BothNamesOfWhatMovedAreForgotten) {
   EXPECT_EQ(entry(request::lookup(kRootNumber, "g")).nodeid, 0U);
   changes_.apply(kernel_.me(), moved);
   EXPECT_EQ(sink_.take(5), (std::vector<Notice>{{What::kName, dir_, 0, "f"},
-                                                {What::kAttributes, dir_},
+                                                {What::kContent, dir_},
                                                 {What::kName, kRootNumber, 0, "g"},
-                                                {What::kAttributes, kRootNumber},
+                                                {What::kContent, kRootNumber},
                                                 {What::kAttributes, file_}}));
   EXPECT_TRUE(look_again());
 }

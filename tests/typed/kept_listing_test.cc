@@ -19,7 +19,7 @@ struct ListedWorld : World<Policy> {
   void list(const std::function<void()>& meanwhile = [] {}) { list(dir, meanwhile); }
   void list(
       NodeId of, const std::function<void()>& meanwhile = [] {}) {
-    ListingUnderWay under_way(this->cache->lease_listing(of), this->cache->listing_bytes_max());
+    ListingUnderWay under_way = this->cache->begin_listing(of);
     meanwhile();
     const auto pin = this->cache->pin(of);
     ASSERT_TRUE(pin.ok());
@@ -125,7 +125,7 @@ TYPED_TEST(KeptListings, AreNotMadeOfWhatChangedMeanwhile) {
 TYPED_TEST(KeptListings, AreNotMadeWhileAChangeIsUnderWay) {
   ListedWorld<TypeParam> w;
   w.store.before("mknod", [&] {
-    EXPECT_FALSE(w.cache->lease_listing(w.dir).is_of_use());
+    EXPECT_FALSE(w.cache->begin_listing(w.dir).lease().is_of_use());
     return Status();
   });
   w.mknod(w.dir, "new");
@@ -179,7 +179,7 @@ TYPED_TEST(KeptListings, BelongToOneLifeOfASlot) {
 TYPED_TEST(KeptListings, OfNobodyAreNone) {
   ListedWorld<TypeParam> w;
   for (const NodeId id : {NodeId(), NodeId(1U << 30, 5)}) {
-    EXPECT_FALSE(w.cache->lease_listing(id).is_of_use());
+    EXPECT_FALSE(w.cache->begin_listing(id).lease().is_of_use());
     EXPECT_EQ(w.cache->kept_listing(id), nullptr);
   }
 }

@@ -30,8 +30,11 @@ DirEntry entry(std::string_view name, std::uint64_t next) {
   return made;
 }
 
+// Outlives all listings.
+ListingBudget budget(std::uint64_t{1} << 30);
+
 std::shared_ptr<const Listing> listing_of(std::size_t names, std::size_t name_bytes = 4) {
-  ListingUnderWay under_way(lease_of(2), kRoomy);
+  ListingUnderWay under_way(lease_of(2), budget, kRoomy);
   for (std::size_t i = 0; i < names; ++i) {
     std::string name = std::to_string(i);
     name.resize(name_bytes, 'x');
@@ -54,7 +57,7 @@ std::vector<std::uint64_t> cookies(const Listing& listing, std::uint64_t cookie,
 }
 
 TEST(Listing, SaysWhatWasListedInItsOrder) {
-  ListingUnderWay under_way(lease_of(2), kRoomy);
+  ListingUnderWay under_way(lease_of(2), budget, kRoomy);
   const std::string longest(255, 'n');
   under_way.append(entry("b", 77));
   under_way.append(entry("a", 5));
@@ -93,7 +96,7 @@ TEST(Listing, DoesNotKnowACookieThatIsNobodys) {
 }
 
 TEST(ListingUnderWay, OfAPieceLeftOutNothingIsKept) {
-  ListingUnderWay under_way(lease_of(2), kRoomy);
+  ListingUnderWay under_way(lease_of(2), budget, kRoomy);
   under_way.go_on_at(0);
   under_way.append(entry("a", 10));
   under_way.go_on_at(20);
@@ -102,7 +105,7 @@ TEST(ListingUnderWay, OfAPieceLeftOutNothingIsKept) {
 }
 
 TEST(ListingUnderWay, OfAPieceReadTwiceNothingIsKept) {
-  ListingUnderWay under_way(lease_of(2), kRoomy);
+  ListingUnderWay under_way(lease_of(2), budget, kRoomy);
   under_way.append(entry("a", 10));
   under_way.append(entry("b", 20));
   under_way.go_on_at(10);
@@ -110,7 +113,7 @@ TEST(ListingUnderWay, OfAPieceReadTwiceNothingIsKept) {
 }
 
 TEST(ListingUnderWay, IsKeptOnceFromItsBeginningOnly) {
-  ListingUnderWay under_way(lease_of(2), kRoomy);
+  ListingUnderWay under_way(lease_of(2), budget, kRoomy);
   under_way.append(entry("a", 10));
   under_way.go_on_at(10);
   EXPECT_NE(under_way.finish(), nullptr);
@@ -122,17 +125,43 @@ TEST(ListingUnderWay, WithoutALeaseNothingIsKept) {
   for (int odd = 0; odd < 3; ++odd) {
     ListingLease lease = lease_of(2);
     (odd == 0 ? lease.content : odd == 1 ? lease.walk : lease.until) = odd == 2 ? 0 : 3;
-    ListingUnderWay under_way(lease, kRoomy);
+    ListingUnderWay under_way(lease, budget, kRoomy);
     under_way.append(entry("a", 10));
     EXPECT_EQ(under_way.finish(), nullptr) << odd;
   }
 }
 
 TEST(ListingUnderWay, ThatGrowsTooLargeIsGivenUp) {
-  ListingUnderWay under_way(lease_of(2), 4096);
+  ListingUnderWay under_way(lease_of(2), budget, 4096);
   const std::string name(200, 'x');
   for (std::uint64_t i = 1; i <= 40; ++i) under_way.append(entry(name, i));
   EXPECT_EQ(under_way.finish(), nullptr);
+}
+
+TEST(ListingBudget, IsForAllThatLiveAndIsGivenBack) {
+  ListingBudget small(20000);
+  const std::string name(200, 'x');
+  const auto fill = [&](ListingUnderWay& under_way, int names) {
+    for (int i = 1; i <= names; ++i) under_way.append(entry(name, static_cast<std::uint64_t>(i)));
+  };
+  ListingUnderWay first(lease_of(2), small, kRoomy);
+  fill(first, 40);
+  ListingUnderWay second(lease_of(3), small, kRoomy);
+  fill(second, 60);
+  EXPECT_LE(small.used(), small.max());
+  EXPECT_EQ(second.finish(), nullptr);
+  std::shared_ptr<const Listing> kept = first.finish();
+  ASSERT_NE(kept, nullptr);
+  EXPECT_GE(small.used(), 40 * 200U);
+  ListingUnderWay third(lease_of(4), small, kRoomy);
+  fill(third, 60);
+  EXPECT_EQ(third.finish(), nullptr);
+  kept.reset();
+  EXPECT_EQ(small.used(), 0U);
+  ListingUnderWay fourth(lease_of(5), small, kRoomy);
+  fill(fourth, 40);
+  EXPECT_NE(fourth.finish(), nullptr);
+  EXPECT_EQ(small.used(), 0U);
 }
 
 TEST(ListingTable, FindsWhatWasPutLast) {
