@@ -22,6 +22,7 @@
 #include "fusefs/fuse_mount.h"
 #include "fusefs/log.h"
 #include "fusefs/option_values.h"
+#include "fusefs/pruner.h"
 #include "fusefs/request.h"
 #include "fusefs/stats_json.h"
 #include "fusefs/ticker.h"
@@ -157,6 +158,19 @@ Status start_watch(std::optional<SourceWatch>& watch, const Options& options, co
   return Status();
 }
 
+// Whoever writes to the session's descriptor, before it is closed.
+bool stop_telling(std::optional<SourceWatch>& watch, Pruner& pruner) noexcept {
+  return (!watch || watch->stop(kStopPatience)) && pruner.stop(kStopPatience);
+}
+
+int give_up(const std::string& line, FuseMount& mount, WorkerLoop& loop,
+            std::optional<SourceWatch>& watch, Pruner& pruner) {
+  (void)stop_telling(watch, pruner);
+  loop.stop(kStopPatience);
+  mount.detach();
+  return fail(line);
+}
+
 int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& ops,
           LocalStore& store, Cache& cache, WorkerRegistry& registry, const EndSignals& signals,
           UniqueFd events) {
@@ -177,6 +191,10 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 registry,
                 options.transport,
                 options.coherence.mode == Coherence::Mode::kWatch};
+  // Outlives libfuse's threads: they may be the ones who want memory.
+  Pruner pruner(cache,
+                [&](auto some) { return send_prune(fuse_session_fd(daemon.session), some); });
+  stats.set_pruner(pruner);
   std::string error;
   std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, error);
   if (!mount) return fail(error);
@@ -199,18 +217,16 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   if (watch) stats.set_watch(*watch);
   if (started) started = loop.start();
   if (!started) {
-    if (watch) (void)watch->stop(kStopPatience);
-    loop.stop(kStopPatience);
-    mount->detach();
-    return fail(fmt::format("cannot start {} threads: {}", options.threads,
-                            std::strerror(started.error().code())));
+    return give_up(fmt::format("cannot start {} threads: {}", options.threads,
+                               std::strerror(started.error().code())),
+                   *mount, loop, watch, pruner);
   }
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.
   say_that_it_is_mounted(options);
   launcher.ready();
-  const int status = serve_until_end(*mount, loop, signals,
-                                     [&watch] { return !watch || watch->stop(kStopPatience); });
+  const int status =
+      serve_until_end(*mount, loop, signals, [&] { return stop_telling(watch, pruner); });
   backing.stop();
   // With the rings, whose threads have accounts in the loop, and may be asked for statistics.
   mount.reset();

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "fusefs/pruner.h"
 #include "fusefs/watcher.h"
 
 namespace evenfs {
@@ -105,6 +106,13 @@ void write_watch(Writer& out, const SourceWatch& watch) {
   out.member("everything", notifier.everything);
 }
 
+// Of how the kernel was asked to give inodes back.
+void write_prune(Writer& out, const PrunerStats& stats) {
+  out.member("able", stats.able);
+  out.member("asked", stats.asked);
+  out.member("messages", stats.messages);
+}
+
 void write_options(Writer& out, const Options& options) {
   out.member("source", options.source);
   out.member("mountpoint", options.mountpoint);
@@ -190,6 +198,7 @@ std::string DaemonStats::json() const {
     // Threads of libfuse's that have answered a request, one for each processor's ring.
     out.member("ring_threads", loop_->joined());
     if (watch_ != nullptr) out.object("watch", [&] { write_watch(out, *watch_); });
+    if (pruner_ != nullptr) out.object("prune", [&] { write_prune(out, pruner_->stats()); });
     out.object("counters", [&] { write_counters(out, workers_); });
     out.object("cache", [&] { write_cache(out, cache); });
     out.object("memory", [&] { write_memory(out, cache, store); });

@@ -15,6 +15,7 @@ namespace evenfs {
 
 inline constexpr std::string_view kStatsXattr = "evenfs.stats";
 
+class Pruner;
 class SourceWatch;
 
 class DaemonStats {
@@ -27,6 +28,7 @@ class DaemonStats {
   // REQUIRES: once, before the first call of json().
   void set_loop(const WorkerLoop& loop) { loop_ = &loop; }
   void set_watch(const SourceWatch& watch) { watch_ = &watch; }
+  void set_pruner(const Pruner& pruner) { pruner_ = &pruner; }
   void set_backing(const BackingTable& backing) { backing_ = &backing; }
 
   // Stops nobody: figures that belong together may differ by the requests of a moment.
@@ -41,6 +43,7 @@ class DaemonStats {
   const OpenTable<OpenDirectory>& directories_;
   const WorkerLoop* loop_ = nullptr;
   const SourceWatch* watch_ = nullptr;     // Null: not coherence=watch.
+  const Pruner* pruner_ = nullptr;         // Null: no mount.
   const BackingTable* backing_ = nullptr;  // Null: no passthrough.
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };

@@ -80,6 +80,10 @@ class BasicCache final : public Cache {
   void invalidate_all() noexcept override { core_.clock.expire_all(core_.ttl_ticks); }
   bool is_counted(std::uint64_t number) noexcept override;
   std::uint64_t next_counted(std::uint32_t& at) noexcept override;
+  void on_shortage(std::function<void()> tell) override { pruning_.on_shortage(std::move(tell)); }
+  std::size_t choose_to_prune(std::span<std::uint64_t> numbers) noexcept override {
+    return pruning_.choose(numbers);
+  }
   void set_tick(std::uint64_t tick) noexcept override { core_.clock.set(tick); }
   void housekeep(Worker& me) override;
   void drop_unused(Worker& me) override { evictor_.drop_unused(me); }
@@ -191,6 +195,7 @@ class BasicCache final : public Cache {
   DentryTable<Policy> dentries_;
   InodeTable<Policy> inodes_;
   Reclaimer<Policy> reclaimer_;
+  Pruning<Policy> pruning_;
   Evictor<Policy> evictor_;
   FastPath<Policy> fast_;
   ListingBudget listing_budget_;

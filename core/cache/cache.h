@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -295,6 +296,17 @@ class Cache {
   // The number of the first inode with a lookup count in slot `at` or behind; `at` becomes the slot after it.
   // 0: there is none. The root is not counted.
   virtual std::uint64_t next_counted(std::uint32_t& at) noexcept = 0;
+  // --- Memory.
+
+  // `tell` is called, by whoever needs a slot, when little can be evicted because the kernel holds the rest.
+  // It must not wait for anybody. REQUIRES: nobody else uses the cache yet.
+  virtual void on_shortage(std::function<void()> tell) = 0;
+  // The numbers of inodes that the kernel should be asked to give back; how many. 0: none are wanted now, or
+  // there are none. By one thread. See prune.h.
+  virtual std::size_t choose_to_prune(std::span<std::uint64_t> numbers) noexcept = 0;
+
+  // --- Time.
+
   // Sets the cache's clock, in ticks; it must never go back. One caller at a time.
   virtual void set_tick(std::uint64_t tick) noexcept = 0;
   // Does what others leave for later: frees the slots and nodes of what was removed, moves the

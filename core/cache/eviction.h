@@ -8,15 +8,17 @@
 //
 // What the kernel holds (a child with references) is passed over, for its inode could not be
 // freed. Dentries whose directory is gone are taken at once. A sweep looks at a bounded number of
-// slots; when it finds too little, it says so in a counter and the arena grows past its limit
-// until the kernel gives something back.
+// slots; when it finds too little, it says so in a counter, the kernel is asked to give something back
+// (prune.h), and the arena grows past its limit until it does.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 
 #include "core/cache/dentry_table.h"
+#include "core/cache/prune.h"
 #include "core/cache/reclaim.h"
 
 namespace evenfs {
@@ -27,11 +29,13 @@ class Evictor {
   static constexpr std::uint32_t kBatch = 64;
   static constexpr std::uint8_t kUsed = 2;         // The mark of a dentry that was hit.
   static constexpr std::uint32_t kEffort = 16384;  // Slots a sweep looks at, at most.
-  static constexpr std::int32_t kPatience = 1024;  // Allocations until a failed sweep is repeated.
-  static constexpr int kRounds = 8;                // Of drop_unused, at most.
+  // What is taken from, until a failed sweep is repeated: 1 for a batch that was given back, 16 for nothing.
+  static constexpr std::int32_t kPatience = 1024;
+  static constexpr int kRounds = 8;  // Of drop_unused, at most.
 
-  Evictor(Core<Policy>& core, DentryTable<Policy>& dentries, Reclaimer<Policy>& reclaimer) noexcept
-      : core_(core), dentries_(dentries), reclaimer_(reclaimer) {}
+  Evictor(Core<Policy>& core, DentryTable<Policy>& dentries, Reclaimer<Policy>& reclaimer,
+          Pruning<Policy>& pruning) noexcept
+      : core_(core), dentries_(dentries), reclaimer_(reclaimer), pruning_(pruning) {}
 
   // A hit was served from `dentry`. Lock-free; stores at most once between two visits of the hand.
   [[gnu::always_inline]] void note_hit(std::uint32_t dentry) noexcept {
@@ -41,22 +45,45 @@ class Evictor {
     }
   }
 
+  // For whoever is about to take a slot of an arena that is filling. No guard held.
+  void keep_room(Worker& me) {
+    if (!core_.slots.has_reserve()) return make_room(me, false);
+    if (pruning_.is_due() && is_held_mostly()) pruning_.fill_up();
+  }
+
   // Frees some slots, or finds that it cannot. No guard held. `insist`: there is no other way.
+  //
+  // While the kernel has been asked, what it gave back is taken first, for the hand would look at many that
+  // are held for each that is not; and only when that runs short, or it was long ago that the hand found too
+  // little, the hand looks again.
   void make_room(Worker& me, bool insist) {
-    if (!insist && patience_.load(std::memory_order_relaxed) > 0) {
-      // Callers that race may count one too few; it is a rough measure.
-      patience_.fetch_sub(1, std::memory_order_relaxed);
-      return;
+    std::uint32_t evicted = 0;
+    const bool short_lately = patience_.load(std::memory_order_relaxed) > 0;
+    if (short_lately) {
+      evicted = take_given_back(me);
+      pruning_.replace(evicted);
+      // Callers that race may count a little too few; it is a rough measure.
+      patience_.fetch_sub(evicted != 0 ? 1 : kPatience / kBatch, std::memory_order_relaxed);
     }
-    const std::uint32_t bound = core_.slots.dentry_bound();
-    const std::uint32_t steps = insist ? 3 * bound : std::min(3 * bound, kEffort);
-    const std::uint32_t evicted = sweep(me, steps, kBatch, false);
+    const bool look = insist || !short_lately;
+    if (!look && evicted == 0) return;
+    if (look) {
+      const std::uint32_t bound = core_.slots.dentry_bound();
+      const std::uint32_t steps = insist ? 3 * bound : std::min(3 * bound, kEffort);
+      evicted += sweep(me, steps, kBatch, false);
+    }
     dentries_.limbo().drain();
     const std::size_t freed = reclaimer_.run(me);
-    if (evicted + freed < kBatch / 4) {
-      me.count(Counter::kEvictGaveUp);
-      patience_.store(kPatience, std::memory_order_relaxed);
-    }
+    if (!look || evicted + freed >= kBatch / 4) return;
+    me.count(Counter::kEvictGaveUp);
+    patience_.store(kPatience, std::memory_order_relaxed);
+    pruning_.fill_up();
+  }
+
+  // The kernel has given an inode back that nobody else uses. Under its lock.
+  void note_given_back(const InodeLock& inode, std::uint32_t index) noexcept {
+    if (!core_.slots.is_filling() || inode.priv().names.empty()) return;
+    pruning_.given_back().push(index);
   }
 
   // Keeps names that do not exist from crowding out those that do.
@@ -78,19 +105,67 @@ class Evictor {
   }
 
  private:
-  std::uint32_t sweep(Worker& me, std::uint32_t steps, std::uint32_t wanted, bool negatives_only) {
-    std::lock_guard lock(mutex_);
+  // Whether few of some dentries could be evicted. Where the hand stands, or near: it may move meanwhile.
+  bool is_held_mostly() const noexcept {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
     const std::uint32_t bound = core_.slots.dentry_bound();
+    std::uint32_t at = hand_.load(kRelaxed);
+    std::uint32_t held = 0;
+    for (std::uint32_t i = 0; i < kBatch; ++i) {
+      at = at + 1 < bound ? at + 1 : 1;
+      if (at >= bound) return false;
+      const std::uint32_t child = core_.slots.dentry(at).child.load(kRelaxed);
+      if (child != 0 && core_.slots.inode_priv(child).refs.load(kRelaxed) != 0) ++held;
+    }
+    return held > kBatch - kBatch / 4;
+  }
+
+  std::uint32_t take_given_back(Worker& me) {
     std::uint32_t evicted = 0;
-    for (; steps > 0 && evicted < wanted; --steps) {
-      hand_ = hand_ + 1 < bound ? hand_ + 1 : 1;
-      if (hand_ < bound && try_evict(hand_, negatives_only)) ++evicted;
+    for (std::uint32_t steps = 4 * kBatch; steps > 0 && evicted < kBatch; --steps) {
+      const std::optional<std::uint32_t> index = pruning_.given_back().pop();
+      if (!index) break;
+      if (evict_name_of(*index)) ++evicted;
     }
     me.count(Counter::kDentryEvicted, evicted);
     return evicted;
   }
 
-  bool try_evict(std::uint32_t index, bool negatives_only) {
+  // Of several names one goes, and the inode stays: the hand will come by.
+  bool evict_name_of(std::uint32_t child) {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    std::uint32_t index = 0;
+    Stamp stamp = 1;
+    {
+      const auto inode = core_.lock_inode(child);
+      const InodePriv& priv = inode.priv();
+      if (priv.state != SlotState::kLive || priv.names.empty()) return false;
+      if (priv.refs.load(kRelaxed) != 0) return false;
+      index = core_.slots.index_of(priv.names.front());
+      stamp = core_.slots.dentry(index).seq.sample();
+      if (core_.slots.clock(index).load(kRelaxed) == kUsed) return false;
+    }
+    if (!stamp_is_stable(stamp)) return false;
+    return kill(index, stamp, core_.slots.dentry(index).parent_index.load(kRelaxed));
+  }
+
+  std::uint32_t sweep(Worker& me, std::uint32_t steps, std::uint32_t wanted, bool negatives_only) {
+    std::lock_guard lock(mutex_);
+    // What was given back has its turn, unless all is wanted.
+    const bool spare = pruning_.given_back().size() != 0 && wanted <= kBatch;
+    const std::uint32_t bound = core_.slots.dentry_bound();
+    std::uint32_t evicted = 0;
+    std::uint32_t at = hand_.load(std::memory_order_relaxed);
+    for (; steps > 0 && evicted < wanted; --steps) {
+      at = at + 1 < bound ? at + 1 : 1;
+      if (at < bound && try_evict(at, negatives_only, spare)) ++evicted;
+    }
+    hand_.store(at, std::memory_order_relaxed);
+    me.count(Counter::kDentryEvicted, evicted);
+    return evicted;
+  }
+
+  bool try_evict(std::uint32_t index, bool negatives_only, bool spare) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const DentryPub& dentry = core_.slots.dentry(index);
     const Stamp stamp = dentry.seq.sample();
@@ -104,8 +179,10 @@ class Evictor {
       if (child != 0 && core_.slots.inode_priv(child).refs.load(kRelaxed) != 0) return false;
       std::atomic<std::uint8_t>& mark = core_.slots.clock(index);
       const std::uint8_t now = mark.load(kRelaxed);
+      const bool asked = now == Pruning<Policy>::kAsked;
+      if (asked && spare) return false;
       if (now != 0) {
-        mark.store(static_cast<std::uint8_t>(now - 1), kRelaxed);
+        mark.store(asked ? std::uint8_t{0} : static_cast<std::uint8_t>(now - 1), kRelaxed);
         return false;
       }
     }
@@ -125,8 +202,9 @@ class Evictor {
   Core<Policy>& core_;
   DentryTable<Policy>& dentries_;
   Reclaimer<Policy>& reclaimer_;
+  Pruning<Policy>& pruning_;
   std::mutex mutex_;                       // One sweep at a time.
-  std::uint32_t hand_ = 0;                 // Under mutex_.
+  std::atomic<std::uint32_t> hand_{0};     // Written under mutex_.
   std::atomic<std::int32_t> patience_{0};  // Written by make_room.
 };
 

@@ -17,7 +17,8 @@ BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots,
       dentries_(core_),
       inodes_(core_),
       reclaimer_(core_, inodes_),
-      evictor_(core_, dentries_, reclaimer_),
+      pruning_(core_),
+      evictor_(core_, dentries_, reclaimer_, pruning_),
       fast_(core_, dentries_, evictor_),
       listing_budget_(options.memory_bytes / kListingShare),
       listings_(listing_budget_.max() / 2) {}
@@ -68,11 +69,8 @@ BasicCache<Policy>::~BasicCache() {
 template <LockingPolicy Policy>
 std::uint32_t BasicCache<Policy>::take_inode_slot(Worker& me) {
   Slots& slots = core_.slots;
+  if (slots.is_filling()) evictor_.keep_room(me);
   if (const auto slot = slots.reuse_inode()) return *slot;
-  if (!slots.room()) {
-    evictor_.make_room(me, false);
-    if (const auto slot = slots.reuse_inode()) return *slot;
-  }
   // Past the limit, if need be: an inode that the kernel is to know must have a slot.
   if (const auto slot = slots.carve_inode()) return *slot;
   evictor_.make_room(me, true);
@@ -82,11 +80,8 @@ std::uint32_t BasicCache<Policy>::take_inode_slot(Worker& me) {
 template <LockingPolicy Policy>
 std::uint32_t BasicCache<Policy>::take_dentry_slot(Worker& me) {
   Slots& slots = core_.slots;
+  if (slots.is_filling()) evictor_.keep_room(me);
   if (const auto slot = slots.reuse_dentry()) return *slot;
-  if (!slots.room()) {
-    evictor_.make_room(me, false);
-    if (const auto slot = slots.reuse_dentry()) return *slot;
-  }
   if (const auto slot = slots.carve_dentry()) return *slot;
   evictor_.make_room(me, true);
   return slots.reuse_dentry().value_or(0);
@@ -152,6 +147,7 @@ bool BasicCache<Policy>::give_back(NodeId id, std::uint64_t n,
     inode.priv().orphan = false;
     forgotten = core_.orphans.take(id.index());
   }
+  if (now == n) evictor_.note_given_back(inode, id.index());
   core_.queue_if_unused(inode, id.index());
   return true;
 }

@@ -239,11 +239,20 @@ void Slots::free_cell(std::uint32_t index) noexcept {
   cell_pool_.give_back(index);
 }
 
-std::uint64_t Slots::bytes() const noexcept {
-  return std::uint64_t{inode_pool_.slots()} * (sizeof(InodePub) + sizeof(InodePriv)) +
-         std::uint64_t{dentry_pool_.slots()} * (kBytesPerName - kLargestSlot) +
-         std::uint64_t{cell_pool_.slots()} * sizeof(StringCell) +
+std::uint64_t Slots::bytes_of(std::uint32_t inodes, std::uint32_t dentries,
+                              std::uint32_t cells) const noexcept {
+  return std::uint64_t{inodes} * kLargestSlot +
+         std::uint64_t{dentries} * (kBytesPerName - kLargestSlot) +
+         std::uint64_t{cells} * sizeof(StringCell) +
          std::uint64_t{bucket_count_} * 2 * sizeof(std::uint32_t);
+}
+
+std::uint64_t Slots::bytes() const noexcept {
+  return bytes_of(inode_pool_.slots(), dentry_pool_.slots(), cell_pool_.slots());
+}
+
+std::uint64_t Slots::used_bytes() const noexcept {
+  return bytes_of(inode_pool_.used(), dentry_pool_.used(), cell_pool_.used());
 }
 
 }  // namespace evenfs

@@ -66,7 +66,7 @@ class Slots {
   Shared<std::uint32_t>& id_head(std::uint32_t index) const noexcept { return id_heads_[index]; }
   // The bucket of a dentry; written before it is published, read by who wants to kill it.
   std::atomic<std::uint32_t>& home(std::uint32_t index) const noexcept { return homes_[index]; }
-  // 0 to 2: how lately a dentry was used; see eviction.h.
+  // 0 to 2: how lately a dentry was used, see eviction.h; 3: see prune.h.
   std::atomic<std::uint8_t>& clock(std::uint32_t index) const noexcept { return clocks_[index]; }
 
   std::uint32_t index_of(const DentryPriv& priv) const noexcept {
@@ -104,7 +104,16 @@ class Slots {
 
   // True while a fresh slot of any kind stays within the memory limit.
   bool room() const noexcept { return bytes() + kLargestSlot <= limit_bytes_; }
+  // True while what is in use leaves enough of the limit for evicting to wait.
+  bool has_reserve() const noexcept {
+    return used_bytes() <= limit_bytes_ - limit_bytes_ / kReserveShare;
+  }
+  // True from when it is time to see to it that there is something to evict.
+  bool is_filling() const noexcept {
+    return used_bytes() > limit_bytes_ - limit_bytes_ / kFillingShare;
+  }
   std::uint64_t bytes() const noexcept;
+  std::uint64_t used_bytes() const noexcept;  // The same without what is free.
   std::uint64_t limit_bytes() const noexcept { return limit_bytes_; }
   // How many names with their inodes the limit is good for.
   std::uint32_t names_for_limit() const noexcept { return names_for_limit_; }
@@ -120,6 +129,8 @@ class Slots {
   int fd() const noexcept { return shared_.fd(); }
 
  private:
+  static constexpr std::uint64_t kReserveShare = 32;
+  static constexpr std::uint64_t kFillingShare = 8;
   static constexpr std::uint64_t kLargestSlot = sizeof(InodePub) + sizeof(InodePriv);
 
   struct Plan;
@@ -127,6 +138,8 @@ class Slots {
         std::uint32_t carved) noexcept;
 
   void lay_out(const Plan& plan) noexcept;
+  std::uint64_t bytes_of(std::uint32_t inodes, std::uint32_t dentries,
+                         std::uint32_t cells) const noexcept;
 
   const Mapping shared_;
   const Mapping private_;

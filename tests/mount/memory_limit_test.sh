@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Many names: how many descriptors and how many bytes they cost the daemon, and that a small
-# --memory evicts all that the kernel does not hold while every answer stays right.
-# Quick: 30,000 files and a limit of 5 MiB; long (EVENFS_LONG=1): 200,000 and 32 MiB.
+# --memory evicts all that the kernel does not hold, and has the kernel asked for the rest, while every answer
+# stays right and what is in use stays cached.
+# Quick: 30,000 files and a limit of 5 MiB; long (EVENFS_LONG=1): 200,000 and 32 MiB, and for what is in use
+# 1,000,000 and 64 MiB.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
 # In memory if there is room: making and removing that many files can take minutes on a disk.
@@ -83,6 +85,15 @@ fi
 [ "$evicted" -gt 0 ] || [ $((held + 1)) -ge "$inodes" ] ||
   fail "nothing was evicted, but not all is held"
 
+# A kernel that can be asked to give inodes back (Linux 6.18) has been, in time.
+able=$(stat_of "$mnt" prune able)
+if [ "$able" = True ]; then
+  [ "$(stat_of "$mnt" prune asked)" -gt 0 ] || fail "over the limit, and the kernel was not asked for anything"
+  [ "$used" -le $((limit_bytes + limit_bytes / 4)) ] || fail "over the limit with a kernel that can be asked"
+else
+  say "the kernel cannot be asked to give inodes back; it needs to be Linux 6.18"
+fi
+
 # Once the kernel lets go, the same names give the same answers, and room for new ones is made from
 # old ones. (The bytes then show what the kernel holds again: it asked for all these names.)
 nothing_held() { drop_kernel_caches && [ "$(stat_of "$mnt" cache kernel_inodes)" = 0 ]; }
@@ -125,4 +136,24 @@ if drop_kernel_caches; then
   [ "$evicted" -gt 0 ] || fail "nothing was evicted: the tree is too small for this test"
   show
   umount_evenfs "$mnt"
+fi
+
+# What is in use stays cached while the rest passes by.
+if [ "$able" = True ]; then
+  in_use=300
+  if [ "$long" = 1 ]; then
+    in_use=10000 limit=64M
+    rm -rf "$tmp/tree"
+    "$source_dir/tools/treegen/treegen" --files=1000000 "$tmp/tree" >/dev/null
+  fi
+  mkdir "$tmp/tree/in-use"
+  (cd "$tmp/tree/in-use" && for ((i = 0; i < in_use; i++)); do : >"file$i"; done)
+  for drop in "" --drop-caches; do
+    [ -z "$drop" ] || drop_kernel_caches || continue
+    mount_evenfs "$tmp/tree" "$mnt" --memory=$limit --coherence=exclusive
+    bounded 900 python3 "$source_dir/tests/mount/hot_set_steps.py" "$mnt" in-use 95 $drop ||
+      fail "what is in use was evicted${drop:+ ($drop)}"
+    show
+    umount_evenfs "$mnt"
+  done
 fi

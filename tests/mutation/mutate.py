@@ -24,10 +24,11 @@ from pathlib import Path
 from mutations import MUTATIONS as OF_THE_CACHE
 from mutations_bypass import MUTATIONS as OF_BYPASSES
 from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
+from mutations_memory import MUTATIONS as OF_MEMORY
 from mutations_names import MUTATIONS as OF_ALL_NAMES
 from mutations_outside import MUTATIONS as OF_OTHERS
 
-MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON + OF_OTHERS
+MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON + OF_OTHERS + OF_MEMORY
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -38,11 +39,11 @@ PARTS = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "core", 
 SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_test", "lease_test",
          "all_names_test", "all_names_race_test", "ids_test", "answer_test", "walk_test", "xattr_test",
          "kept_listing_test", "listing_table_test",
-         "namespace_test", "durable_test", "memory_test", "orphan_test", "bypass_test",
+         "namespace_test", "durable_test", "memory_test", "prune_test", "orphan_test", "bypass_test",
          "concurrent_test", "cache_parts_test", "fault_test",
          "files_test", "forget_test", "kept_test", "malformed_test", "names_test", "negotiation_test",
          "listing_test", "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
-         "set_id_test", "watched_test", "outside_test", "notifier_test", "source_events_test",
+         "set_id_test", "watched_test", "outside_test", "notifier_test", "pruner_test", "source_events_test",
          "worker_threads_test", "corpus_test", "local_store_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
          "local_store_root_test", "store_contract_test", "store_content_contract_test",

@@ -144,6 +144,14 @@ class Table {
          of(cache, "cell_slots"));
     line("  the kernel holds {} inodes by {} lookups", of(cache, "kernel_inodes"),
          of(cache, "kernel_lookups"));
+    if (now_.contains("prune")) {
+      const Json& prune = now_.at("prune");
+      if (prune.at("able").get<bool>()) {
+        line("  asked back from the kernel: {} inodes", of(prune, "asked"));
+      } else {
+        line("  asked back from the kernel: nothing, it cannot be asked (Linux 6.18)");
+      }
+    }
     line(
         "  memory: cache {} of {}, of it {} of {} listings, source side {}, whole process {} ({} "
         "bytes a dentry)",
