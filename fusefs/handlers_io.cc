@@ -101,6 +101,7 @@ void reply_created(Request& r, fuse_ino_t dir, std::unique_ptr<OpenFile> open, R
   const NodeId id = made->entry.id;
   open->id = id;
   open->file = std::move(made->file);
+  open->made = made->entry.attr;
   if (const Status passed = pass_through(r, *open, fi.flags); !passed) {
     r.fs.cache.forget(r.me, id, 1);
     return r.reply.error(passed.error());
@@ -212,17 +213,28 @@ void fsync(Request& r, fuse_ino_t ino, int data_only, fuse_file_info* fi) {
   r.reply.status(done);
 }
 
+// Whether a file that was just made is as it was: nothing was written, so closing it changes nothing.
+bool is_as_made(Request& r, const OpenFile& open) {
+  if (!open.made) return false;
+  const Result<Cache::Pin> held = r.fs.cache.pin(open.id);
+  if (!held) return false;
+  const Result<Attr> now = r.fs.store.getattr(held->node(), open.file.get());
+  return now && *now == *open.made;
+}
+
 void release(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
+  const bool writable = (fi->flags & O_ACCMODE) != O_RDONLY;
+  const bool as_made = writable && is_as_made(r, file_at(fi));
   {
     // To close a file that was written gives back blocks that were set aside for more of it.
     std::optional<Cache::Change> change;
-    if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+    if (writable) {
       Result<Cache::Change> begun = r.fs.cache.begin_change(r.id(ino), Fields::kStat);
       if (begun) change.emplace(std::move(begun).value());
     }
     r.fs.files.remove(fi->fh);
   }
-  if ((fi->flags & O_ACCMODE) != O_RDONLY) r.outdate_if_kept(ino);
+  if (writable && !as_made) r.outdate_if_kept(ino);
   r.reply.ok();
 }
 

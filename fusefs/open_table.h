@@ -32,6 +32,8 @@ struct OpenFile {
   // Where the kernel reads and writes the source's file by itself.
   BackingTable::Use backing;
   std::optional<Cache::Bypass> bypass;
+  // If it was made by the request that opened it, what the kernel was told of it then.
+  std::optional<Attr> made;
   OpenHook hook;
 };
 

@@ -212,7 +212,7 @@ SECTIONS = (
         "    const Result<Cache::Pin> held = r.fs.cache.pin(r.id(ino));\n"
         "    if (!held) return r.reply.error(held.error());\n    done = file_at(fi)", SECTIONS_T),
     one("release-without-section", "blocks of before a file was closed are served", IO,
-        "if ((fi->flags & O_ACCMODE) != O_RDONLY) {", "if ((fi->flags & O_TRUNC) != 0) {", SECTIONS_T),
+        "    if (writable) {\n", "    if ((fi->flags & O_TRUNC) != 0) {\n", SECTIONS_T),
     one("setxattr-without-section", "the time of before an attribute was set is served", XATTR,
         "    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), fields_of(name));\n"
         "    if (!change) return change.error();\n    return r.fs.store.setxattr(",

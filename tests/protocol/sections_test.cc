@@ -86,12 +86,35 @@ TEST(SectionsInTheKernel, AreToldWhereItWouldNotAskSoon) {
     const std::uint64_t node = made.get<fuse_entry_out>().nodeid;
     const std::uint64_t fh = made.get<fuse_open_out>(sizeof(fuse_entry_out)).fh;
     const std::uint64_t reader = kernel.ask(request::open(node, O_RDONLY)).get<fuse_open_out>().fh;
+    EXPECT_EQ(kernel.ask(request::write(node, fh, 0, "bytes")).error, 0);
     EXPECT_EQ(kernel.ask(request::fsync(FUSE_FSYNC, node, fh)).error, 0);
     EXPECT_EQ(kernel.ask(request::release(node, reader, O_RDONLY)).error, 0);
     EXPECT_EQ(kernel.ask(request::release(node, fh, O_WRONLY)).error, 0);
     EXPECT_EQ(kernel.notifications(),
               std::vector<int>(timeout_s > 1 ? 2 : 0, FUSE_NOTIFY_INVAL_INODE));
   }
+}
+
+// What the kernel was told of a file when it was made is still so when it is closed without a write.
+TEST(SectionsInTheKernel, AreNotToldOfAFileThatIsAsItWasMade) {
+  MemoryStore store;
+  FakeKernel::Settings settings = FakeKernel::small();
+  settings.attr_timeout_s = 60;
+  FakeKernel kernel(store, settings);
+  kernel.negotiate();
+  const auto close_after = [&](const char* name, const char* bytes) {
+    const Answer made = kernel.ask(request::create(kRootNumber, name));
+    const std::uint64_t node = made.get<fuse_entry_out>().nodeid;
+    const std::uint64_t fh = made.get<fuse_open_out>(sizeof(fuse_entry_out)).fh;
+    if (*bytes != 0) {
+      EXPECT_EQ(kernel.ask(request::write(node, fh, 0, bytes)).error, 0);
+    }
+    EXPECT_EQ(kernel.ask(request::release(node, fh, O_WRONLY)).error, 0);
+  };
+  close_after("untouched", "");
+  EXPECT_TRUE(kernel.notifications().empty());
+  close_after("written", "bytes");
+  EXPECT_EQ(kernel.notifications(), std::vector<int>{FUSE_NOTIFY_INVAL_INODE});
 }
 
 TEST_F(Sections, ExtendedAttributesThatAreSetOrRemovedEndWhatWasCached) {
