@@ -147,15 +147,34 @@ void say_that_it_is_mounted(const Options& options) {
   }
 }
 
-Status start_watch(std::optional<SourceWatch>& watch, const Options& options, const Daemon& daemon,
-                   const LocalStore& store, UniqueFd events) {
+// Threads or descriptors are wanting.
+std::string cannot_start(const std::string& what, int error) {
+  return fmt::format("cannot start {}: {}", what, std::strerror(error));
+}
+
+// What went wrong, in one line; empty: nothing.
+template <class Start>
+std::string try_to_start(const std::string& what, Start start) {
   try {
+    start();
+  } catch (const std::system_error& error) {
+    return cannot_start(what, error.code().value());
+  }
+  return {};
+}
+
+std::string start_watch(std::optional<SourceWatch>& watch, const Options& options,
+                        const Daemon& daemon, const LocalStore& store, UniqueFd events) {
+  return try_to_start("the watch", [&] {
     watch.emplace(fuse_session_fd(daemon.session), std::move(events), options.source, store,
                   daemon.cache, daemon.workers, options.watch_queue);
-  } catch (const std::system_error& error) {  // Threads or descriptors are wanting.
-    return Errno(error.code().value());
-  }
-  return Status();
+  });
+}
+
+std::string start_threads(WorkerLoop& loop, unsigned threads) {
+  const Status started = loop.start();
+  if (started) return {};
+  return cannot_start(fmt::format("{} threads", threads), started.error().code());
 }
 
 // Whoever writes to the session's descriptor, before it is closed.
@@ -202,7 +221,8 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
     serve_on_thread(registry, serve_requests);
   });
-  const Ticker ticker(cache, registry, loop);
+  std::optional<Ticker> ticker;
+  std::string wrong = try_to_start("the clock", [&] { ticker.emplace(cache, registry, loop); });
   stats.set_loop(loop);
   daemon.session = mount->session();
   daemon.loop = &loop;
@@ -212,15 +232,12 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
     stats.set_backing(backing);
   }
   std::optional<SourceWatch> watch;
-  Status started =
-      events ? start_watch(watch, options, daemon, store, std::move(events)) : Status();
-  if (watch) stats.set_watch(*watch);
-  if (started) started = loop.start();
-  if (!started) {
-    return give_up(fmt::format("cannot start {} threads: {}", options.threads,
-                               std::strerror(started.error().code())),
-                   *mount, loop, watch, pruner);
+  if (wrong.empty() && events) {
+    wrong = start_watch(watch, options, daemon, store, std::move(events));
   }
+  if (watch) stats.set_watch(*watch);
+  if (wrong.empty()) wrong = start_threads(loop, options.threads);
+  if (!wrong.empty()) return give_up(wrong, *mount, loop, watch, pruner);
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.
   say_that_it_is_mounted(options);
