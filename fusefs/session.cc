@@ -163,11 +163,18 @@ std::string try_to_start(const std::string& what, Start start) {
   return {};
 }
 
-std::string start_watch(std::optional<SourceWatch>& watch, const Options& options,
-                        const Daemon& daemon, const LocalStore& store, UniqueFd events) {
+// Before the threads, who may be asked for its statistics.
+std::string make_watch(std::optional<SourceWatch>& watch, const Options& options,
+                       const Daemon& daemon, const LocalStore& store) {
   return try_to_start("the watch", [&] {
-    watch.emplace(fuse_session_fd(daemon.session), std::move(events), options.source, store,
-                  daemon.cache, daemon.workers, options.watch_queue);
+    watch.emplace(fuse_session_fd(daemon.session), store, daemon.cache, options.watch_queue);
+  });
+}
+
+std::string begin_watch(SourceWatch& watch, const Options& options, const Daemon& daemon,
+                        UniqueFd events) {
+  return try_to_start("the watch", [&] {
+    watch.begin(std::move(events), options.source, options.mountpoint, daemon.workers);
   });
 }
 
@@ -232,11 +239,10 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
     stats.set_backing(backing);
   }
   std::optional<SourceWatch> watch;
-  if (wrong.empty() && events) {
-    wrong = start_watch(watch, options, daemon, store, std::move(events));
-  }
+  if (wrong.empty() && events) wrong = make_watch(watch, options, daemon, store);
   if (watch) stats.set_watch(*watch);
   if (wrong.empty()) wrong = start_threads(loop, options.threads);
+  if (wrong.empty() && watch) wrong = begin_watch(*watch, options, daemon, std::move(events));
   if (!wrong.empty()) return give_up(wrong, *mount, loop, watch, pruner);
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.

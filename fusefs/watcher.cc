@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -201,15 +202,19 @@ void Watcher::run(WorkerRegistry& workers) {
   }
 }
 
-SourceWatch::SourceWatch(int device, UniqueFd events, std::string source, const LocalStore& store,
-                         Cache& cache, WorkerRegistry& workers, std::size_t queue_max)
+SourceWatch::SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max)
     : sink_(device),
       notifier_(sink_, cache, queue_max),
       changes_(
           cache, notifier_,
           [&store](const local::HandleView& handle) { return store.number_of(handle); },
-          ::getpid()) {
-  watcher_.emplace(std::move(events), std::move(source), changes_, workers);
+          ::getpid()) {}
+
+void SourceWatch::begin(UniqueFd events, const std::string& source, const std::string& mountpoint,
+                        WorkerRegistry& workers) {
+  struct stat root {};
+  (void)::stat(mountpoint.c_str(), &root);  // If that fails nobody else gets there either.
+  watcher_.emplace(std::move(events), source, changes_, workers);
 }
 
 bool SourceWatch::stop(std::chrono::milliseconds patience) noexcept {

@@ -94,9 +94,15 @@ class Watcher {
 
 class SourceWatch {
  public:
-  // `device`: the session's. `events`: of local::watch_file_system, from before anything was cached.
-  SourceWatch(int device, UniqueFd events, std::string source, const LocalStore& store,
-              Cache& cache, WorkerRegistry& workers, std::size_t queue_max);
+  // `device`: the session's. Throws std::system_error.
+  SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max);
+
+  // From now on it is told. `events`: of local::watch_file_system, from before anything was cached. The kernel
+  // has no attributes of the mount's root until it has asked for them, and drops an answer if it is told in
+  // between that they change, and then nobody may pass; so before that it is made to ask. REQUIRES: requests
+  // are answered. Throws std::system_error.
+  void begin(UniqueFd events, const std::string& source, const std::string& mountpoint,
+             WorkerRegistry& workers);
 
   // Nothing is told any more. To be called while requests are still answered; false: the kernel waits, in a
   // message of ours, for an answer that does not come.
