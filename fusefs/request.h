@@ -186,8 +186,9 @@ struct Request {
   // question for them: the kernel compares when it asked with when it was last told that they change.
   double attr_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
     if (S_ISDIR(attr.mode)) return timeout_of(number, fs.directory_timeout_s);
-    return fs.backing != nullptr && kernel_cannot_tell(id) ? 0
-                                                           : timeout_of(number, fs.attr_timeout_s);
+    if (fs.backing != nullptr && kernel_cannot_tell(id)) return 0;
+    const double timeout = timeout_of(number, fs.attr_timeout_s);
+    return attr.untold ? std::min(timeout, kUntoldS) : timeout;
   }
   // The same where it does not compare: after a change, to an inode that it knows.
   double changed_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {

@@ -25,10 +25,12 @@ struct Attr {
   std::uint32_t nlink = 0;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::uint64_t rdev = 0;                // As st_rdev; 0 unless a device node.
-  std::uint64_t size = 0;                // Bytes.
-  std::uint64_t blocks = 0;              // Units of 512 bytes.
-  std::uint32_t blksize = 4096;          // Bytes.
+  std::uint64_t rdev = 0;        // As st_rdev; 0 unless a device node.
+  std::uint64_t size = 0;        // Bytes.
+  std::uint64_t blocks = 0;      // Units of 512 bytes.
+  std::uint32_t blksize = 4096;  // Bytes.
+  // Not of stat: nobody tells of what others do to the object, although it has a durable number.
+  bool untold = false;
   Timestamp atime, mtime, ctime, btime;  // btime is 0.0 where the store has none.
   friend bool operator==(const Attr&, const Attr&) = default;
 };

@@ -223,7 +223,7 @@ bool BasicCache<Policy>::publish(NodeId id, const Attr& attr, Stamp before, std:
   const InodePub& pub = inode.pub();
   if (!pub.aseq.same(before)) return false;
   if (!core_.may_cache(inode.priv(), attr)) return false;
-  until = core_.until_of(id.index(), until);
+  until = core_.until_of(id.index(), attr, until);
   const bool walk_same = same_owner_and_mode(pub, attr);
   InodeSection section(inode, walk_same ? Fields::kStat : Fields::kWalk);
   section.set_stat(attr, core_.until_seen(inode.priv(), until));
@@ -301,7 +301,7 @@ bool BasicCache<Policy>::note_absence(NodeId id, std::uint64_t absence, Stamp be
   const auto inode = core_.lock_inode(id.index());
   InodePub& pub = inode.pub();
   if (!stamp_is_stable(before) || !pub.nseq.same(before)) return false;
-  until = core_.until_of(id.index(), until);
+  until = core_.until_with_attr(id.index(), until);
   const std::uint64_t known = pub.absent.load(std::memory_order_relaxed);
   std::uint64_t word = absent_word(absence, until);
   // No longer than what was told first.

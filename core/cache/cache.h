@@ -46,8 +46,9 @@ struct CacheOptions {
   // How long what was read from the store may be served without asking again, in ticks; 0: not at all.
   std::uint64_t ttl_ticks = kForeverTicks;
   // Where whoever tells the cache what others change (invalidate_number) does so by durable numbers: the same
-  // for objects that have none, and for names in such directories; the root has no need of one. Less than a
-  // quarter of ttl_ticks, which is finite. 0: ttl_ticks is for all.
+  // for objects that have none, and for names in such directories; the root has no need of one. And for
+  // attributes that say so (Attr::untold). Less than a quarter of ttl_ticks, which is finite. 0: ttl_ticks is
+  // for all.
   std::uint64_t unnumbered_ttl_ticks = 0;
   std::uint64_t hash_seed = 0;  // 0: from the system's random source.
   std::uint32_t slots_max = 0;  // Hard limit on inodes and on dentries each; 0: by address space.

@@ -143,8 +143,10 @@ Result<Entry> BasicCache<Policy>::mkdir(Worker& me, NodeId dir, NameRef name, st
   reclaimer_.run_if_worthwhile(me);
   const Result<Pin> held = pin(dir);
   if (!held) return held.error();
-  // There is nothing in it; and it lists its names as the directory does in which it is made.
-  return make_node_in(me, *held, name, lists_all(*held), [&](const Node& parent) {
+  // There is nothing in it, unless others are faster; and it lists its names as the directory does in which it
+  // is made.
+  const bool told_at_once = !core_.store.caps().told_after_mkdir;
+  return make_node_in(me, *held, name, told_at_once && lists_all(*held), [&](const Node& parent) {
     return core_.store.mkdir(parent, name, mode, cred);
   });
 }

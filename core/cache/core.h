@@ -112,7 +112,7 @@ struct Core {
   ReclaimQueue unused;
   Orphans orphans;
   const std::uint64_t ttl_ticks;
-  const std::uint64_t unnumbered_cut;  // What the time for objects without a number is less.
+  const std::uint64_t unnumbered_cut;  // What the time for what nobody tells of is less.
   Policy policy;
   CacheClock clock;
 
@@ -122,22 +122,28 @@ struct Core {
     if (ttl_ticks == kForeverTicks || ttl_ticks == 0) return ttl_ticks;
     return clock.now() + ttl_ticks;
   }
-  // The same for an inode, or for names in it, that whoever tells of others' changes may have no number for.
-  // `until` is of until(), or has been cut already. REQUIRES: the inode is pinned, or its slot being entered.
+  // The same for names in a directory, or for attributes of an inode, of which whoever tells of others' changes
+  // may not tell. `until` is of until(), or has been cut already. REQUIRES: the inode is pinned.
   std::uint64_t until_of(std::uint32_t index, std::uint64_t until_tick) const noexcept {
-    if (unnumbered_cut == 0) return until_tick;
-    const std::uint64_t generation =
-        slots.inode(index).identity_generation.load(std::memory_order_relaxed);
-    return until_of(index, generation, until_tick);
+    return is_told(index) ? until_tick : cut(until_tick);
   }
-  std::uint64_t until_of(std::uint32_t index, std::uint64_t generation,
+  std::uint64_t until_of(std::uint32_t index, const Attr& attr,
                          std::uint64_t until_tick) const noexcept {
-    if (unnumbered_cut == 0 || index == NodeId::kRootIndex || Identity::is_durable(generation)) {
-      return until_tick;
-    }
-    const std::uint64_t now = clock.now();
-    return until_tick > now && until_tick - now > ttl_ticks / 2 ? until_tick - unnumbered_cut
-                                                                : until_tick;
+    return is_told(index) && !attr.untold ? until_tick : cut(until_tick);
+  }
+  // For an inode that is being entered into slot `index`.
+  std::uint64_t until_of(std::uint32_t index, const Found& found,
+                         std::uint64_t until_tick) const noexcept {
+    const bool told = is_told(index, found.identity.generation) && !found.attr.untold;
+    return told ? until_tick : cut(until_tick);
+  }
+  // For what is told of with the attributes, and was asked for without them: they say whether it is. REQUIRES:
+  // the inode lock.
+  std::uint64_t until_with_attr(std::uint32_t index, std::uint64_t until_tick) const noexcept {
+    const InodePub& pub = slots.inode(index);
+    const bool told = pub.stat_flags.load(std::memory_order_relaxed) == kAttrValid &&
+                      fresh(pub.stat_until.load(std::memory_order_relaxed));
+    return told ? until_of(index, until_tick) : cut(until_tick);
   }
   // Whether attributes may be cached, although somebody may read or write the object unseen. REQUIRES: the
   // inode lock.
@@ -182,6 +188,20 @@ struct Core {
     const std::uint32_t generation =
         slots.inode(dir_index).generation.load(std::memory_order_relaxed);
     return NameKey(slots.hash_seed(), dir_index, generation, name);
+  }
+
+ private:
+  bool is_told(std::uint32_t index) const noexcept {
+    return is_told(index, slots.inode(index).identity_generation.load(std::memory_order_relaxed));
+  }
+  bool is_told(std::uint32_t index, std::uint64_t generation) const noexcept {
+    return index == NodeId::kRootIndex || Identity::is_durable(generation);
+  }
+  std::uint64_t cut(std::uint64_t until_tick) const noexcept {
+    if (unnumbered_cut == 0) return until_tick;
+    const std::uint64_t now = clock.now();
+    return until_tick > now && until_tick - now > ttl_ticks / 2 ? until_tick - unnumbered_cut
+                                                                : until_tick;
   }
 };
 

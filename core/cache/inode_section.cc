@@ -22,7 +22,7 @@ void InodeSection::store_stat(InodePub& pub, const Attr& attr, std::uint64_t unt
   pub.btime_sec.store(attr.btime.sec, kRelaxed);
   pub.btime_nsec.store(attr.btime.nsec, kRelaxed);
   pub.stat_until.store(until, kRelaxed);
-  pub.stat_flags.store(kAttrValid, kRelaxed);
+  pub.stat_flags.store(attr.untold ? kAttrValid | kAttrUntold : kAttrValid, kRelaxed);
 }
 
 void InodeSection::store_walk(InodePub& pub, const Attr& attr, std::uint64_t until) noexcept {

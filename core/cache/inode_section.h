@@ -186,6 +186,7 @@ inline bool same_owner_and_mode(const InodePub& pub, const Attr& attr) noexcept 
   into.size = pub.size.load(kRelaxed);
   into.blocks = pub.blocks.load(kRelaxed);
   into.blksize = pub.blksize.load(kRelaxed);
+  into.untold = (pub.stat_flags.load(kRelaxed) & kAttrUntold) != 0;
   into.atime = {pub.atime_sec.load(kRelaxed), pub.atime_nsec.load(kRelaxed)};
   into.mtime = {pub.mtime_sec.load(kRelaxed), pub.mtime_nsec.load(kRelaxed)};
   into.ctime = {pub.ctime_sec.load(kRelaxed), pub.ctime_nsec.load(kRelaxed)};

@@ -62,8 +62,7 @@ class InodeTable {
     if (const std::uint32_t there = find_held(found.identity, bucket, refs)) return there;
     const bool trusted = held.last_removal <= ticket;
     const auto inode = core_.lock_inode(slot);
-    InodeBirth(inode).finish(found, trusted, core_.until_of(slot, found.identity.generation, until),
-                             refs, empty);
+    InodeBirth(inode).finish(found, trusted, core_.until_of(slot, found, until), refs, empty);
     Shared<std::uint32_t>& head = core_.slots.id_head(bucket);
     // [MO-6] release, here and for the head, pairs with the acquires in scan(): who finds an index sees
     // the inode. Here for a reader who stood on this slot in the life before.

@@ -71,7 +71,8 @@ static_assert(Shared<std::uint64_t>::is_always_lock_free &&
               Shared<std::uint32_t>::is_always_lock_free);
 
 // InodePub::stat_flags
-inline constexpr std::uint32_t kAttrValid = 1;  // Lines 1 and 2 and the mode hold what stat said.
+inline constexpr std::uint32_t kAttrValid = 1;   // Lines 1 and 2 and the mode hold what stat said.
+inline constexpr std::uint32_t kAttrUntold = 2;  // And Attr::untold was set.
 
 // InodePub::names_until
 inline constexpr std::uint64_t kRollCall =

@@ -167,7 +167,7 @@ void BasicCache<Policy>::end_change(NodeId id, Fields fields, const Attr* now,
   // A mode that changed although the section is not about it: let the next getattr see to it.
   if (now != nullptr && inode.was_alone() && core_.may_cache(inode.priv(), *now) &&
       (fields == Fields::kWalk || same_owner_and_mode(inode.pub(), *now))) {
-    until = core_.until_of(id.index(), until);
+    until = core_.until_of(id.index(), *now, until);
     InodeSection section(inode, fields);
     section.set_stat(*now, core_.until_seen(inode.priv(), until));
     if (fields == Fields::kWalk) section.set_owner_and_mode(*now, until);

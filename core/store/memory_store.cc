@@ -22,6 +22,7 @@ StoreCaps caps_of(const MemoryStore::Options& options) {
   caps.atime_rule = options.atime_rule;
   caps.has_handles = true;
   caps.switches_cred = true;
+  caps.told_after_mkdir = options.by_directory;
   return caps;
 }
 
@@ -242,6 +243,7 @@ Result<Attr> MemoryStore::link(const Node& node, const Node& new_dir, NameRef ne
   if (inode.attr.nlink >= kLinkMax) return Errno(EMLINK);
   inode.linkable = false;
   ++inode.attr.nlink;
+  inode.attr.untold = options_.by_directory && inode.attr.nlink != 1;
   parent.add_child(new_name.view(), &inode);
   touch(parent, true);
   touch(inode, false);
@@ -259,6 +261,7 @@ void MemoryStore::drop_name(MemoryInode& dir, MemoryInode::Children::iterator at
     --dir.attr.nlink;
   } else {
     --gone.attr.nlink;
+    gone.attr.untold = options_.by_directory && gone.attr.nlink != 1;
   }
   free_if_unused(gone);
 }

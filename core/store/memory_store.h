@@ -37,6 +37,9 @@ class MemoryStore final : public Store {
     bool has_acls = false;  // What caps() says; lists are kept, and mean nothing.
     AtimeRule atime_rule = AtimeRule::kNever;  // What caps() says; reading moves nothing.
     bool durable = false;  // Identity::generation is durable, for all but the root.
+    // As where each directory is marked by itself: StoreCaps::told_after_mkdir, and what has other names is
+    // Attr::untold.
+    bool by_directory = false;
     // Called at the start of each operation with its name ("lookup", "rename", "write", ...),
     // with no lock held: a test may count, wait or change the tree here. An error that it
     // returns is the operation's answer.

@@ -111,6 +111,9 @@ struct StoreCaps {
   bool has_handles = false;    // Objects are reached again without a descriptor kept for them.
   bool switches_cred = false;  // New objects are made as the caller.
   AtimeRule atime_rule = AtimeRule::kNever;
+  // Of a directory that was just made somebody tells only from a moment later on, when others may have made
+  // names in it.
+  bool told_after_mkdir = false;
   bool may_be_slow = false;  // Behind a network, or another program: a call may take milliseconds.
   // Differs between sources, so that a durable number of one is not taken for another's: 31 bits.
   std::uint32_t source_tag = 0;

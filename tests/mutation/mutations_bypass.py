@@ -33,7 +33,7 @@ MUTATIONS = (
         "    if (inode.pub().stat_flags.load(std::memory_order_relaxed) != 0) return;\n  }\n"
         "  inode.open(Fields::kStat);\n  inode.close(Fields::kStat);\n", "  }\n", BYPASS_TEST),
     one("written-unseen-and-kept", "the kernel keeps attributes of what is written by mappings", REQUEST,
-        "fs.backing != nullptr && kernel_cannot_tell(id) ? 0", "false ? 0",
+        "    if (fs.backing != nullptr && kernel_cannot_tell(id)) return 0;\n", "",
         MOUNT_PASSTHROUGH),
     one("mappings-are-writes", "a file that can be mapped counts as one that can only be written", IO,
         ": access == O_WRONLY ? Cache::Unseen::kWrites", ": access != O_RDONLY ? Cache::Unseen::kWrites",

@@ -73,7 +73,7 @@ MUTATIONS = (
         "  pub_.names_until.store(empty && trusted ? until : 0, kRelaxed);\n",
         "  if (empty && trusted) pub_.names_until.store(until, kRelaxed);\n", NAMES_T),
     one("made-where-names-hide", "a new directory is known to be empty where names are hidden", CHANGE,
-        "make_node_in(me, *held, name, lists_all(*held), [&]", "make_node_in(me, *held, name, true, [&]",
+        "told_at_once && lists_all(*held), [&]", "told_at_once, [&]",
         NAMES_T),
     one("listed-with-a-gap", "a listing that skipped names is believed", DIR,
         "    if (offset != open.roll_call_at) give_up();\n", "    (void)offset;\n", LISTING_T),

@@ -16,11 +16,13 @@ constexpr std::uint64_t kLong = 3600;
 
 class Watched : public ::testing::Test {
  protected:
-  explicit Watched(bool durable = true) : store_(behind(durable)), kernel_(store_, settings()) {}
+  explicit Watched(bool durable = true, bool by_directory = false)
+      : store_(behind(durable, by_directory)), kernel_(store_, settings()) {}
 
-  MemoryStore::Options behind(bool durable) {
+  MemoryStore::Options behind(bool durable, bool by_directory) {
     MemoryStore::Options options;
     options.durable = durable;
+    options.by_directory = by_directory;
     options.before = [this](std::string_view operation) {
       if (before_) before_(operation);
       return Status();
@@ -55,6 +57,11 @@ class Watched : public ::testing::Test {
 class Unnumbered : public Watched {
  protected:
   Unnumbered() : Watched(false) {}
+};
+
+class ByDirectory : public Watched {
+ protected:
+  ByDirectory() : Watched(true, true) {}
 };
 
 TEST_F(Watched, WhatIsToldOfIsKeptForLong) {
@@ -115,6 +122,18 @@ TEST_F(Unnumbered, WhatNobodyTellsOfIsKeptForAMoment) {
   EXPECT_EQ(entry(request::lookup(dir.nodeid, "none")).entry_valid, 1U);
   EXPECT_EQ(entry(request::lookup(kRootNumber, "none")).entry_valid, kLong);
   EXPECT_EQ(kernel_.ask(request::getattr(file.nodeid)).get<fuse_attr_out>().attr_valid, 1U);
+}
+
+// Its other name may be where nobody tells of what is done by it.
+TEST_F(ByDirectory, WhatHasOtherNamesIsKeptForAMoment) {
+  negotiate();
+  const fuse_entry_out made = entry(request::mknod(kRootNumber, "f", S_IFREG | 0644));
+  EXPECT_EQ(kernel_.ask(request::getattr(made.nodeid)).get<fuse_attr_out>().attr_valid, kLong);
+  entry(request::link(made.nodeid, kRootNumber, "l"));
+  EXPECT_EQ(kernel_.ask(request::getattr(made.nodeid)).get<fuse_attr_out>().attr_valid, 1U);
+  const fuse_entry_out file = entry(request::lookup(kRootNumber, "f"));
+  EXPECT_EQ(file.entry_valid, kLong);
+  EXPECT_EQ(file.attr_valid, 1U);
 }
 
 // Before Linux 6.16 it cannot be told to look up all names again.

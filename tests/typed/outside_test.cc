@@ -226,6 +226,68 @@ TYPED_TEST(Outside, WhatHasANumberIsServedUntilSomebodyTells) {
   serves_for_a_short_time(w, true);
 }
 
+MemoryStore::Options by_directory() {
+  MemoryStore::Options behind = durable_store();
+  behind.by_directory = true;
+  return behind;
+}
+
+TYPED_TEST(Outside, WhatIsUntoldIsServedForAShortTime) {
+  WatchedWorld<TypeParam> w{by_directory()};
+  const NodeId f = w.mknod(kRoot, "f").id;
+  EXPECT_EQ(code(w.cache->link(*w.me, f, kRoot, name_of("f2"))), 0);
+  w.behind_file("g");
+  ASSERT_TRUE(w.memory.link(w.behind(w.root_node(), "g")->node, w.root_node(), name_of("g2")).ok());
+  const NodeId g = w.lookup(kRoot, "g").id;
+  EXPECT_TRUE(w.getattr(f).untold);
+  for (const NodeId id : {f, g}) {
+    EXPECT_EQ(code(w.cache->getxattr(*w.me, id, "security.capability", {})), ENODATA);
+  }
+  w.cache->set_tick(1 + kUnnumberedTtl);
+  for (const NodeId id : {f, g}) EXPECT_EQ(w.fast_attr(id), Outcome::kHit);
+  w.cache->set_tick(2 + kUnnumberedTtl);
+  for (const NodeId id : {f, g}) {
+    EXPECT_EQ(w.fast_attr(id), Outcome::kExpired);
+    EXPECT_EQ(w.cache->try_lacks(id, kNoCapability), Outcome::kExpired);
+    // Asked for again, as before.
+    EXPECT_TRUE(w.getattr(id).untold);
+  }
+  w.cache->set_tick(3 + 2 * kUnnumberedTtl);
+  EXPECT_EQ(w.fast_attr(g), Outcome::kExpired);
+  // The names are the directory's.
+  w.getattr(f);
+  EXPECT_EQ(w.fast(kRoot, "f"), Outcome::kHit);
+  EXPECT_EQ(w.unlink(kRoot, "f2"), 0);
+  EXPECT_FALSE(w.getattr(f).untold);
+  w.cache->set_tick(4 + 3 * kUnnumberedTtl);
+  EXPECT_EQ(w.fast_attr(f), Outcome::kHit);
+}
+
+// Whether somebody tells of it shows with the attributes, so these have to be known, and still right.
+TYPED_TEST(Outside, AnAbsenceIsToldOfIfTheAttributesAre) {
+  WatchedWorld<TypeParam> w{by_directory()};
+  const NodeId f = w.mknod(kRoot, "f").id;
+  std::uint64_t tick = 1;
+  const auto absence_is_for_long = [&] {
+    EXPECT_EQ(code(w.cache->getxattr(*w.me, f, "security.capability", {})), ENODATA);
+    w.cache->set_tick(tick += kUnnumberedTtl + 1);
+    return w.cache->try_lacks(f, kNoCapability) == Outcome::kHit;
+  };
+  EXPECT_TRUE(absence_is_for_long());
+  w.cache->invalidate(f);
+  EXPECT_FALSE(absence_is_for_long());
+  w.getattr(f);
+  EXPECT_TRUE(absence_is_for_long());
+  w.cache->invalidate_all();
+  EXPECT_FALSE(absence_is_for_long());
+}
+
+// Others may make names in it before anybody tells of them.
+TYPED_TEST(Outside, WhatIsMadeIsNotKnownToBeEmptyWhereItIsToldOfLater) {
+  WatchedWorld<TypeParam> w{by_directory()};
+  EXPECT_FALSE(w.knows_names(w.mkdir(kRoot, "d").id));
+}
+
 TYPED_TEST(Outside, ATimeForWhatHasNoNumberIsPartOfALongerOne) {
   MemoryStore memory;
   CacheOptions options = small_cache();
