@@ -11,6 +11,41 @@
 #include "fusefs/option_values.h"
 
 namespace evenfs {
+namespace {
+
+std::string obstacle_to_events(int error) {
+  switch (error) {
+    case EPERM:
+      return "here it takes root (CAP_SYS_ADMIN): the kernel is older than Linux 5.17, or a filter "
+             "of system "
+             "calls forbids fanotify";
+    case EINVAL:
+    case ENOSYS:
+      return "this kernel does not tell of changes with directory and name (Linux 5.17 does)";
+    case EMFILE:
+      return "there are no more descriptors, or as many watches as one user may have "
+             "(fs.fanotify.max_user_groups)";
+    default:
+      return fmt::format("the source cannot be watched: {}", std::strerror(error));
+  }
+}
+
+std::string obstacle_to_mark(int error) {
+  switch (error) {
+    case ENODEV:
+    case EXDEV:
+    case EOPNOTSUPP:
+      return "the source's file system cannot be watched";
+    case EACCES:
+      return "the source cannot be watched: its top may not be read";
+    case ENOSPC:
+      return "as many directories are watched as one user may watch (fs.fanotify.max_user_marks)";
+    default:
+      return fmt::format("the source cannot be watched: {}", std::strerror(error));
+  }
+}
+
+}  // namespace
 
 std::optional<Coherence> parse_coherence(std::string_view text) {
   constexpr std::string_view kTtl = "ttl=";
@@ -54,29 +89,22 @@ Timeouts timeouts_of(const Coherence& coherence) {
   return {Milliseconds(0), Milliseconds(0), Milliseconds(0), Milliseconds(0)};
 }
 
-std::optional<std::string> watch_obstacle(const LocalStore& store, UniqueFd& events) {
+std::optional<std::string> watch_obstacle(const LocalStore& store, WatchStart& start) {
   if (store.caps().may_be_slow) {
     return "the source is not on a file system that is known to be of this machine alone";
   }
   if (!store.has_numbers()) return "the source's objects have no file handles that are known here";
-  Result<UniqueFd> opened = local::watch_file_system(store.seen_by_others());
-  if (opened) {
-    events = std::move(*opened);
-    return std::nullopt;
-  }
-  switch (opened.error().code()) {
-    case EPERM:
-      return "to watch a file system takes root (CAP_SYS_ADMIN)";
-    case EINVAL:
-    case ENOSYS:
-      return "this kernel does not tell of changes with directory and name (Linux 5.17 does)";
-    case ENODEV:
-    case EXDEV:
-    case EOPNOTSUPP:
-      return "the source's file system cannot be watched";
-    default:
-      return fmt::format("the source cannot be watched: {}", std::strerror(opened.error().code()));
-  }
+  Result<UniqueFd> opened = local::open_events();
+  if (!opened) return obstacle_to_events(opened.error().code());
+  start.events = std::move(opened).value();
+  const int top = store.seen_by_others();
+  Status marked = Errno(EPERM);
+  // A file system's events are about objects, wherever they are: only by handles are these found.
+  if (store.caps().has_handles) marked = local::mark_file_system(start.events.get(), top);
+  start.by_directory = !marked && marked.error() == Errno(EPERM);
+  if (start.by_directory) marked = local::mark_directory(start.events.get(), top);
+  if (marked) return std::nullopt;
+  return obstacle_to_mark(marked.error().code());
 }
 
 }  // namespace evenfs

@@ -41,8 +41,16 @@ std::optional<Coherence> parse_coherence(std::string_view text);
 std::string coherence_text(const Coherence& coherence);
 Timeouts timeouts_of(const Coherence& coherence);
 
-// What stands in the way of watching a source, in one line, or nothing: then `events` is what to read
-// (local::watch_file_system). To be asked before anything of the source is cached.
-std::optional<std::string> watch_obstacle(const LocalStore& store, UniqueFd& events);
+// A watch that is about to begin.
+struct WatchStart {
+  UniqueFd events;  // What to read (local::open_events).
+  // Not the file system is marked but the source's top, and each directory has to be
+  // (LocalStore::mark_directories).
+  bool by_directory = false;
+};
+
+// What stands in the way of watching a source, in one line, or nothing: then `start` is set. To be asked before
+// anything of the source is cached.
+std::optional<std::string> watch_obstacle(const LocalStore& store, WatchStart& start);
 
 }  // namespace evenfs

@@ -60,10 +60,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
   app.add_option("SOURCE", raw.source, "directory to mount")->type_name("");
   app.add_option("MOUNTPOINT", raw.mountpoint, "where it appears")->type_name("");
   value("--coherence", raw.coherence, "MODE",
-        "how changes that others make in SOURCE are seen: watch, its file system tells of them "
-        "(as root); ttl=TIME, what is older is asked for again; strict, everything is; exclusive, "
-        "there are none; auto, watch where that works, else ttl=1s. The next four go by that "
-        "unless they are given");
+        "how changes that others make in SOURCE are seen: watch, its file system tells of them; "
+        "ttl=TIME, what is older is asked for again; strict, everything is; exclusive, there are "
+        "none; auto, watch where that works, else ttl=1s. The next four go by that unless they "
+        "are given");
   const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
     app.add_option(name, into, text)->type_name("TIME");
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "fusefs/session.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/eventfd.h>
@@ -121,13 +122,35 @@ void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serv
   this_thread_state = nullptr;
 }
 
+// Lets the store mark what it meets. By names: of a handle nobody can say in which directory its object is.
+Status mark_directories(std::unique_ptr<LocalStore>& store, const Options& options,
+                        LocalStore::Options how, const UniqueFd& events) {
+  UniqueFd twin(::fcntl(events.get(), F_DUPFD_CLOEXEC, 0));
+  if (!twin) return Errno::last();
+  if (store->caps().has_handles) {
+    how.use_handles = false;
+    Result<std::unique_ptr<LocalStore>> again = LocalStore::open(options.source, how);
+    if (!again) return again.error();
+    store = std::move(again).value();
+  }
+  store->mark_directories(std::move(twin));
+  return Status();
+}
+
 // What the mode that was asked for comes to here. `events`: what to read for a watch.
-Status choose_coherence(Options& options, const LocalStore& store, UniqueFd& events) {
+Status choose_coherence(Options& options, const LocalStore::Options& how,
+                        std::unique_ptr<LocalStore>& store, UniqueFd& events) {
   const Coherence::Mode asked = options.coherence.mode;
   if (asked != Coherence::Mode::kAuto && asked != Coherence::Mode::kWatch) return Status();
-  const std::optional<std::string> obstacle = watch_obstacle(store, events);
+  WatchStart start;
+  std::optional<std::string> obstacle = watch_obstacle(*store, start);
+  if (!obstacle && start.by_directory) {
+    const Status marking = mark_directories(store, options, how, start.events);
+    if (!marking) obstacle = std::strerror(marking.error().code());
+  }
   if (!obstacle) {
     set_coherence(options, Coherence{Coherence::Mode::kWatch});
+    events = std::move(start.events);
   } else if (asked == Coherence::Mode::kAuto) {
     options.coherence_note = *obstacle;
     set_coherence(options, Coherence{Coherence::Mode::kTtl, options.coherence.ttl});
@@ -278,14 +301,17 @@ int run_session(const Options& asked, Launcher& launcher, const fuse_lowlevel_op
   options.transport = choose_transport(options.transport, (*store)->caps().may_be_slow, note);
   if (!note.empty()) spdlog::warn("{}; using /dev/fuse", note);
   UniqueFd events;
-  if (!choose_coherence(options, **store, events)) return kExitFailure;
+  if (!choose_coherence(options, store_options, *store, events)) return kExitFailure;
   WorkerRegistry registry;
   Result<std::unique_ptr<Cache>> cache =
       make_cache(options.locking, **store, cache_options(options));
   if (!cache) {
     return fail(fmt::format("cannot make the cache: {}", std::strerror(cache.error().code())));
   }
-  return serve(options, launcher, ops, **store, **cache, registry, signals, std::move(events));
+  const int status =
+      serve(options, launcher, ops, **store, **cache, registry, signals, std::move(events));
+  (*store)->end_marks();  // Or the cache, which ends now, would take them away one by one.
+  return status;
 }
 
 }  // namespace evenfs

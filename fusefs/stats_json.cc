@@ -96,6 +96,10 @@ void write_watch(Writer& out, const SourceWatch& watch) {
   out.member("elsewhere", watcher.elsewhere);
   out.member("overflows", watcher.overflows);
   out.member("mounts", watcher.mounts);
+  // Directories, where not the whole file system is marked.
+  const local::MarkStats marks = watch.mark_stats();
+  out.member("marked", marks.marked);
+  out.member("marks_refused", marks.refused);
   const NotifierStats notifier = watch.notifier_stats();
   out.member("notices_sent", notifier.sent);
   out.member("notices_unknown", notifier.unknown);

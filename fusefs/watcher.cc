@@ -97,13 +97,20 @@ bool OutsideChanges::apply_name(Worker& me, const SourceEvent& event, const Sour
   return true;
 }
 
+void OutsideChanges::apply_own(const SourceEvent& event) {
+  count(own_events_);
+  if ((event.what & SourceEvent::kMoved) == 0 || !event.names[1].dir.bytes.empty()) return;
+  const std::optional<std::uint64_t> object = outdate(event.object);
+  if (object) notifier_.add({Notice::What::kAttributes, *object});
+}
+
 void OutsideChanges::apply(Worker& me, const SourceEvent& event) {
   count(events_);
   if ((event.what & SourceEvent::kLost) != 0) {
     count(overflows_);
     return everything();
   }
-  if (event.pid == own_) return count(own_events_);
+  if (event.pid == own_) return apply_own(event);
   const std::optional<std::uint64_t> object = outdate(event.object);
   bool known = object.has_value();
   constexpr unsigned kNaming = SourceEvent::kMade | SourceEvent::kRemoved | SourceEvent::kMoved;
@@ -203,7 +210,8 @@ void Watcher::run(WorkerRegistry& workers) {
 }
 
 SourceWatch::SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max)
-    : sink_(device),
+    : store_(store),
+      sink_(device),
       notifier_(sink_, cache, queue_max),
       changes_(
           cache, notifier_,

@@ -7,7 +7,8 @@
 // Own changes are known by the process that made them, and left alone: the cache and the kernel have been
 // told more exactly by those who made them. What a program writes into a file that the kernel has from us
 // (passthrough) counts as somebody else's: it costs the file its cached attributes, and nothing else, since the
-// kernel has no pages of ours of such a file.
+// kernel has no pages of ours of such a file. What we have moved to where nobody tells of it was told for long
+// until now: the kernel is told, once, to ask for its attributes.
 #pragma once
 
 #include <sys/types.h>
@@ -59,6 +60,7 @@ class OutsideChanges {
     gauge.store(gauge.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   std::optional<std::uint64_t> outdate(const local::HandleView& handle);
+  void apply_own(const local::SourceEvent& event);
   bool apply_name(Worker& me, const local::SourceEvent& event, const local::SourceEvent::Name& name,
                   std::optional<std::uint64_t> object);
 
@@ -71,7 +73,7 @@ class OutsideChanges {
 
 class Watcher {
  public:
-  // `events`: of local::watch_file_system. `source`: where the source is mounted. Throws std::system_error.
+  // `events`: of local::open_events. `source`: where the source is mounted. Throws std::system_error.
   Watcher(UniqueFd events, std::string source, OutsideChanges& changes, WorkerRegistry& workers);
   ~Watcher();
   Watcher(const Watcher&) = delete;
@@ -97,10 +99,10 @@ class SourceWatch {
   // `device`: the session's. Throws std::system_error.
   SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max);
 
-  // From now on it is told. `events`: of local::watch_file_system, from before anything was cached. The kernel
-  // has no attributes of the mount's root until it has asked for them, and drops an answer if it is told in
-  // between that they change, and then nobody may pass; so before that it is made to ask. REQUIRES: requests
-  // are answered. Throws std::system_error.
+  // From now on it is told. `events`: of watch_obstacle(), from before anything was cached. The kernel has no
+  // attributes of the mount's root until it has asked for them, and drops an answer if it is told in between
+  // that they change, and then nobody may pass; so before that it is made to ask. REQUIRES: requests are
+  // answered. Throws std::system_error.
   void begin(UniqueFd events, const std::string& source, const std::string& mountpoint,
              WorkerRegistry& workers);
 
@@ -110,8 +112,10 @@ class SourceWatch {
 
   WatcherStats watcher_stats() const noexcept { return changes_.stats(); }
   NotifierStats notifier_stats() const noexcept { return notifier_.stats(); }
+  local::MarkStats mark_stats() const { return store_.marks(); }
 
  private:
+  const LocalStore& store_;
   KernelSink sink_;
   Notifier notifier_;
   OutsideChanges changes_;

@@ -32,19 +32,27 @@ Result<std::size_t> size_or_error(ssize_t size) noexcept {
 
 }  // namespace
 
+// An open file may have been moved to where nobody tells of it: if that counts, its name is asked first.
 Result<Attr> LocalStore::getattr(const Node& node, File* file) {
-  if (file != nullptr && file->fd() >= 0) {
-    const Result<local::Seen> seen = local::look_at(file->fd(), false);
-    if (!seen) return seen.error();
-    return local::attr_of(seen->stat);
+  const bool has_file = file != nullptr && file->fd() >= 0;
+  if (!has_file || marks_ != nullptr) {
+    const Result<Attr> attr = attr_by_name(node);
+    if (attr || !has_file) return attr;
   }
+  const Result<local::Seen> seen = local::look_at(file->fd(), false);
+  if (!seen) return seen.error();
+  return attr_of(*seen, false);
+}
+
+// Or by handle.
+Result<Attr> LocalStore::attr_by_name(const Node& node) {
   const NamesShared names = names_shared(node);
   const Result<ObjectFd> fd = object_fd(node);
   if (!fd) return fd.error();
-  if (fd->seen.has_value()) return local::attr_of(fd->seen->stat);
+  if (fd->seen.has_value()) return attr_of(*fd->seen, fd->told);
   const Result<local::Seen> seen = local::look_at(fd->get(), false);
   if (!seen) return seen.error();
-  return local::attr_of(seen->stat);
+  return attr_of(*seen, fd->told);
 }
 
 Status LocalStore::change_size(const Node& node, std::uint64_t size, File* file) {
@@ -110,7 +118,7 @@ Result<Attr> LocalStore::setattr(const Node& node, const SetAttr& change, File* 
   }
   const Result<local::Seen> seen = local::look_at(fd, false);
   if (!seen) return seen.error();
-  return local::attr_of(seen->stat);
+  return attr_of(*seen, held.told);
 }
 
 Status LocalStore::access(const Node& node, const Cred& cred, int mask) {

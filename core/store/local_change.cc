@@ -106,7 +106,7 @@ Result<Attr> LocalStore::link(const Node& node, const Node& new_dir, NameRef new
   nodes_.name_given(node, new_dir, std::move(known_as));
   const Result<local::Seen> seen = local::look_at(object->get(), false);
   if (!seen) return seen.error();
-  return local::attr_of(seen->stat);
+  return attr_of(*seen, false);
 }
 
 Status LocalStore::remove(const Node& dir, NameRef name, int flags) {

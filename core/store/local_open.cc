@@ -33,6 +33,15 @@ Errno stale_if_gone(Errno error) {
   return gone ? Errno(ESTALE) : error;
 }
 
+// What a way has led to, if it is the named node's object.
+Result<local::Seen> seen_as(const Node& node, int fd) {
+  const Result<local::Seen> seen = local::look_at(fd, true);
+  if (!seen) return seen.error();
+  const bool same = local::identity_of(*seen) == local::pointed<NamedNode>(node).identity;
+  if (!same) return Errno(ESTALE);
+  return *seen;
+}
+
 }  // namespace
 
 LocalStore::NamesShared LocalStore::names_shared(const Node& node) {
@@ -58,7 +67,10 @@ Result<LocalStore::ObjectFd> LocalStore::object_fd(const Node& node) {
   }
   if (local::type_of(node) == S_IFDIR) fd.shared = cache_.get(node);
   if (fd.shared != nullptr) return fd;
-  if (local::kind_of(node) == NodeKind::kNamed) return follow(node);
+  if (local::kind_of(node) == NodeKind::kNamed) {
+    const bool in_dir = marks_ != nullptr && local::type_of(node) != S_IFDIR;
+    return in_dir ? follow_in_dir(node) : follow(node);
+  }
   Result<UniqueFd> opened = open_by_handle(node, O_PATH);
   if (!opened) return opened.error();
   fd.own = std::move(opened).value();
@@ -96,11 +108,30 @@ Result<LocalStore::ObjectFd> LocalStore::follow(const Node& node) {
     fd.own = std::move(next).value();
     fd.shared = nullptr;
   }
-  const Result<local::Seen> seen = local::look_at(fd.get(), true);
+  const Result<local::Seen> seen = seen_as(node, fd.get());
   if (!seen) return seen.error();
-  const bool same = local::identity_of(*seen) == local::pointed<NamedNode>(node).identity;
-  if (!same) return Errno(ESTALE);
   fd.seen = *seen;
+  return fd;
+}
+
+// A way of many names may lead to the object in another directory of the same name. Here the directory is the
+// one that is marked, or not.
+Result<LocalStore::ObjectFd> LocalStore::follow_in_dir(const Node& node) {
+  const Result<Place> place = nodes_.place_of(node);
+  if (!place) return follow(node);  // What has no name is pinned.
+  const OwnedNode dir(nodes_, place->dir);
+  const Result<FdCache::Ref> dir_descriptor = dir_fd(place->dir);
+  if (!dir_descriptor) return dir_descriptor.error();
+  const local::CName name(place->name);
+  Result<UniqueFd> own =
+      with_room([&] { return local::open_beneath((*dir_descriptor)->get(), name.get(), O_PATH); });
+  if (!own) return stale_if_gone(own.error());
+  const Result<local::Seen> seen = seen_as(node, own->get());
+  if (!seen) return seen.error();
+  ObjectFd fd;
+  fd.own = std::move(own).value();
+  fd.seen = *seen;
+  fd.told = NodeTable::is_marked(place->dir);
   return fd;
 }
 

@@ -49,12 +49,13 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path,
   store->root_identity_ = found->identity;
   store->root_node_ = found->node;
   store->caps_.has_handles = local::kind_of(found->node) != NodeKind::kNamed;
+  const int root_fd = store->root_fd_->get();
+  const Result<local::Seen> seen = local::look_at(root_fd, true);
+  if (!seen) return seen.error();
+  store->durable_ = local::DurableNumbers(*seen, root_fd);
   if (store->caps_.has_handles) {
-    const Result<local::Seen> seen = local::look_at(twin->get(), true);
-    if (!seen) return seen.error();
     store->root_mount_ =
-        store->mounts_.index_of(*seen, twin->get(), store->proc_fds_.get()).value_or(0);
-    store->durable_ = local::DurableNumbers(*seen, twin->get());
+        store->mounts_.index_of(*seen, root_fd, store->proc_fds_.get()).value_or(0);
     store->caps_.source_tag = store->durable_.source_tag();
   }
   return store;
@@ -96,7 +97,7 @@ Result<Found> LocalStore::root() {
   const Result<local::Seen> seen = local::look_at(root_fd_->get(), false);
   if (!seen) return seen.error();
   nodes_.retain(root_node_);
-  return Found{root_node_, root_identity_, local::attr_of(seen->stat)};
+  return Found{root_node_, root_identity_, attr_of(*seen, true)};
 }
 
 // Also where other ids cannot be taken on: CAP_FSETID may be there all the same.
@@ -109,15 +110,15 @@ void LocalStore::release(const Node& node) noexcept { nodes_.release(node); }
 Result<Found> LocalStore::found(UniqueFd& fd, const Node& dir, std::string_view name) {
   const Result<local::Seen> seen = local::look_at(fd.get(), true);
   if (!seen) return seen.error();
+  std::optional<std::uint16_t> mount;
+  // Of a handle nobody can say in which directory its object is.
+  if (options_.use_handles && marks_ == nullptr) {
+    mount = mounts_.index_of(*seen, fd.get(), proc_fds_.get());
+  }
+  if (!mount.has_value()) return found_by_name(fd, *seen, dir, name);
   Found found;
   found.identity = local::identity_of(*seen);
   found.attr = local::attr_of(seen->stat);
-  std::optional<std::uint16_t> mount;
-  if (options_.use_handles) mount = mounts_.index_of(*seen, fd.get(), proc_fds_.get());
-  if (!mount.has_value()) {
-    found.node = nodes_.named_node(found.identity, found.attr.mode, dir, name, fd);
-    return found;
-  }
   if (const auto number = durable_.number_of(*seen)) found.identity.generation = *number;
   if (local::fits_inline(seen->handle)) {
     found.node = local::inline_node(seen->handle, found.attr.mode, *mount);
@@ -177,7 +178,7 @@ Status LocalStore::below_root(int dir) {
 }
 
 Result<Found> LocalStore::find(std::uint64_t durable) {
-  if (!durable_.known()) return Errno(ESTALE);
+  if (!durable_.known() || !caps_.has_handles) return Errno(ESTALE);
   const local::FileHandle handle = durable_.handle_of(durable);
   const int mount = mounts_.descriptor(root_mount_);
   Result<UniqueFd> fd = with_room([&] { return local::open_handle(mount, handle, O_PATH); });

@@ -22,6 +22,11 @@
 // attributes and changes of mode need /proc. Renames through another path while a NamedNode is
 // unknown by its new name make it ESTALE until it is looked up again.
 //
+// Who watches the source may have each directory marked before anything of it is asked (mark_directories), so
+// that nothing is missed of what others do there. What is not told all the same has no durable number, or its
+// attributes say so (Attr::untold): a directory that could not be marked, and what is in it; what has
+// other names than the one that was followed, or none.
+//
 // Threading: any function from any thread. With handles there is no lock but the cache's.
 #pragma once
 
@@ -37,6 +42,7 @@
 #include "core/store/local_node.h"
 #include "core/store/mount_table.h"
 #include "core/store/node_table.h"
+#include "core/store/source_marks.h"
 #include "core/store/store.h"
 
 namespace evenfs {
@@ -62,12 +68,19 @@ class LocalStore final : public Store {
   LocalStore& operator=(const LocalStore&) = delete;
 
   // For who watches the source: whether an object of which the kernel tells by its handle can have a durable
-  // number; which one (1: the root); and any descriptor of the root, where others see it.
+  // number; which one (1: the root); and any descriptor of the root, where others see it. Without handles
+  // objects have one only where directories are marked.
   bool has_numbers() const noexcept { return durable_.known(); }
   std::optional<std::uint64_t> number_of(const local::HandleView& handle) const noexcept {
     return durable_.number_of(handle);
   }
   int seen_by_others() const noexcept { return viewed_ ? viewed_.get() : root_fd_->get(); }
+  // From now on the directories that are met are marked for `events` (local::open_events), as the root is
+  // already. REQUIRES: has_numbers(), a store without handles, and that nothing but the root was asked for.
+  void mark_directories(UniqueFd events);
+  // Nobody reads the events any more.
+  void end_marks() noexcept;
+  local::MarkStats marks() const;
 
   const StoreCaps& caps() const noexcept override { return caps_; }
   StoreStats stats() const override;
@@ -119,6 +132,7 @@ class LocalStore final : public Store {
     FdCache::Ref shared;
     UniqueFd own;
     std::optional<local::Seen> seen;
+    bool told = false;  // It was reached in a directory that is marked.
     int get() const noexcept { return shared != nullptr ? shared->get() : own.get(); }
   };
   // Names stay as they are while it lives, where names matter for `node`.
@@ -132,7 +146,8 @@ class LocalStore final : public Store {
   NamesShared names_shared(const Node& node);
   Result<FdCache::Ref> dir_fd(const Node& node);  // ENOTDIR for anything else; is cached.
   Result<ObjectFd> object_fd(const Node& node);
-  Result<ObjectFd> follow(const Node& node);  // REQUIRES: a named node.
+  Result<ObjectFd> follow(const Node& node);         // REQUIRES: a named node.
+  Result<ObjectFd> follow_in_dir(const Node& node);  // The same, over its directory itself.
   Result<UniqueFd> open_by_handle(const Node& node, int flags);
   Result<UniqueFd> open_again(const Node& node, int flags);  // Not O_PATH: for reading, writing.
   Result<UniqueFd> open_quietly(const Node& node, int flags, bool keep_atime);  // The same.
@@ -150,6 +165,8 @@ class LocalStore final : public Store {
   // Makes a Node of what `fd` was just opened as: `name` in `dir`, or something without a name.
   // `fd` is an O_PATH descriptor where the object is a directory or has no name; it may be taken.
   Result<Found> found(UniqueFd& fd, const Node& dir, std::string_view name);
+  Result<Found> found_by_name(UniqueFd& fd, const local::Seen& seen, const Node& dir,
+                              std::string_view name);
   // Whether a directory is the root or below it. ESTALE if not.
   Status below_root(int dir);
   Result<Found> lookup_in(const FdCache::Ref& dir_descriptor, const Node& dir, NameRef name);
@@ -167,7 +184,13 @@ class LocalStore final : public Store {
   // --- local_create.cc.
   Result<Created> open_existing(const Node& dir, NameRef name, int flags, const Cred& cred);
 
+  // --- local_marks.cc.
+  // Attributes as they are handed out. `told`: as in ObjectFd.
+  Attr attr_of(const local::Seen& seen, bool told) const noexcept;
+  void unmark(const NamedNode& dead, FdCache::Ref fd) noexcept;
+
   // --- local_attr.cc.
+  Result<Attr> attr_by_name(const Node& node);
   Status change_size(const Node& node, std::uint64_t size, File* file);
   Status change_owner_and_mode(int fd, const SetAttr& change);
   // Calls `call` with a path that means the object, for system calls that want one.
@@ -188,6 +211,7 @@ class LocalStore final : public Store {
   MountTable mounts_;
   std::uint16_t root_mount_ = 0;  // Set by open(), as the next.
   local::DurableNumbers durable_;
+  std::unique_ptr<local::SourceMarks> marks_;  // Set by mark_directories(), as the root's mark is.
   NodeTable nodes_;
 };
 

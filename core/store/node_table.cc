@@ -64,7 +64,7 @@ void NodeTable::grow() {
 }
 
 Node NodeTable::named_node(const Identity& identity, std::uint32_t mode, const Node& parent,
-                           std::string_view name, UniqueFd& fd) {
+                           std::string_view name, UniqueFd& fd, local::MarkHold* hold) {
   Node given_up;
   Node node;
   std::string own_name(name);
@@ -77,6 +77,7 @@ Node NodeTable::named_node(const Identity& identity, std::uint32_t mode, const N
       fresh = std::make_unique<NamedNode>();
       fresh->identity = identity;
       fresh->type = mode & S_IFMT;
+      if (hold != nullptr) fresh->mark = hold->number();
     }
     NamedNode& named = fresh != nullptr ? *fresh : *found;
     const bool nameless = name.empty() && named.name.empty();
@@ -86,7 +87,10 @@ Node NodeTable::named_node(const Identity& identity, std::uint32_t mode, const N
     }
     // Nothing fails from here on.
     const std::uint64_t before = fresh != nullptr ? 0 : bytes_of(named);
-    if (fresh != nullptr) table_->insert(*fresh.release());
+    if (fresh != nullptr) {
+      table_->insert(*fresh.release());
+      if (hold != nullptr) hold->hand_on();
+    }
     ++named.refs;
     node = node_of(named);
     if (!name.empty()) {
@@ -136,7 +140,10 @@ void NodeTable::release(Node node) noexcept {
       if (named.pinned != nullptr) pinned_.fetch_sub(1, std::memory_order_relaxed);
       dead.reset(&named);
     }
+    const bool marked = dead->mark != 0 && on_unmarked_ != nullptr;
+    FdCache::Ref fd = marked && dead->pinned == nullptr ? cache_.get(node) : dead->pinned;
     cache_.erase(node);
+    if (marked) on_unmarked_(*dead, std::move(fd));
     node = dead->parent;  // Its own reference to the parent goes with it.
   }
 }
@@ -188,6 +195,25 @@ void NodeTable::unpin(NamedNode& named) noexcept {
   if (named.pinned == nullptr) return;
   named.pinned = nullptr;
   pinned_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void NodeTable::begin_marks(const Node& root, std::uint64_t mark, OnUnmarked on_unmarked) {
+  on_unmarked_ = std::move(on_unmarked);
+  const std::lock_guard guard(mutex_);
+  pointed<NamedNode>(root).mark = mark;
+}
+
+bool NodeTable::is_marked(const Node& dir) noexcept {
+  return kind_of(dir) == NodeKind::kNamed && pointed<NamedNode>(dir).mark != 0;
+}
+
+Result<Place> NodeTable::place_of(const Node& node) {
+  const std::lock_guard guard(mutex_);
+  const auto& named = pointed<NamedNode>(node);
+  if (named.name.empty()) return Errno(ESTALE);
+  Place place{named.parent, named.name};
+  retain_locked(place.dir);
+  return place;
 }
 
 Result<Way> NodeTable::way_to(const Node& node) {

@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -26,6 +27,7 @@
 
 #include "core/store/fd_cache.h"
 #include "core/store/local_node.h"
+#include "core/store/source_marks.h"
 
 namespace evenfs {
 
@@ -39,6 +41,7 @@ struct NamedNode : boost::intrusive::unordered_set_base_hook<> {
   // Constant.
   Identity identity;
   std::uint32_t type = 0;  // As in st_mode.
+  std::uint64_t mark = 0;  // Its number in SourceMarks, of a directory that is marked.
   // Protected by NodeTable::mutex_.
   std::uint64_t refs = 0;
   Node parent;          // Counted. None for the root and for what has no name.
@@ -53,6 +56,12 @@ struct Way {
   std::vector<std::string> names;  // The last one first. None: `from` is the object itself.
 };
 
+// Where an object was last seen.
+struct Place {
+  Node dir;  // The receiver gives it back.
+  std::string name;
+};
+
 class NodeTable {
  public:
   explicit NodeTable(FdCache& cache);
@@ -64,16 +73,26 @@ class NodeTable {
 
   Node heap_node(const local::FileHandle& handle, std::uint32_t mode, std::uint16_t mount);
   // The Node of `identity`, which was just seen as `name` in `parent`. An empty `name` means that
-  // it has none. `fd`, an O_PATH descriptor of it, is taken where it must be pinned. Nothing has changed if
-  // it throws.
+  // it has none. `fd`, an O_PATH descriptor of it, is taken where it must be pinned. `hold`, of its mark, is
+  // handed on to a NamedNode that is new: one is marked, or is not, for life. Nothing has changed if it throws.
   Node named_node(const Identity& identity, std::uint32_t mode, const Node& parent,
-                  std::string_view name, UniqueFd& fd);
+                  std::string_view name, UniqueFd& fd, local::MarkHold* hold = nullptr);
+
+  // Called when a marked NamedNode goes, holding no lock of this table, to drop its mark. `fd`: a descriptor of
+  // it, or null.
+  using OnUnmarked = std::function<void(const NamedNode& dead, FdCache::Ref fd)>;
+  // REQUIRES: before there is any such node but the root, which is marked from now on and never dropped.
+  void begin_marks(const Node& root, std::uint64_t mark, OnUnmarked on_unmarked);
+  // REQUIRES: the caller holds the Node.
+  static bool is_marked(const Node& dir) noexcept;
 
   void retain(const Node& node) noexcept;
   void release(Node node) noexcept;
 
   // ESTALE where no way is known.
   Result<Way> way_to(const Node& node);
+  // ESTALE where no name is known. REQUIRES: a named node.
+  Result<Place> place_of(const Node& node);
 
   // Those that follow a system call cannot fail: what they keep is allocated before it, by the caller.
   //
@@ -120,6 +139,7 @@ class NodeTable {
   void count_bytes(const NamedNode& named, std::uint64_t before) noexcept;
 
   FdCache& cache_;
+  OnUnmarked on_unmarked_;  // Set by begin_marks(), before other threads come.
   std::atomic<std::uint64_t> bytes_{0};
   std::atomic<std::uint64_t> pinned_{0};
 

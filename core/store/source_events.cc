@@ -12,6 +12,12 @@ namespace {
 using Bytes = std::span<const std::byte>;
 
 constexpr std::uint64_t kContentMask = FAN_MODIFY | FAN_CLOSE_WRITE;
+// That a marked directory itself was moved or removed: of that nothing else tells where the one above is not
+// marked.
+constexpr std::uint64_t kSelfMask = FAN_MOVE_SELF | FAN_DELETE_SELF;
+constexpr std::uint64_t kMask =
+    FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ATTRIB | kContentMask | FAN_ONDIR;
+constexpr std::uint64_t kDirectoryMask = kMask | kSelfMask | FAN_EVENT_ON_CHILD;
 
 unsigned what_of(std::uint64_t mask) noexcept {
   unsigned what = 0;
@@ -19,7 +25,7 @@ unsigned what_of(std::uint64_t mask) noexcept {
   if ((mask & FAN_DELETE) != 0) what |= SourceEvent::kRemoved;
   if ((mask & FAN_RENAME) != 0) what |= SourceEvent::kMoved;
   if ((mask & kContentMask) != 0) what |= SourceEvent::kContent;
-  if ((mask & FAN_ATTRIB) != 0) what |= SourceEvent::kAttributes;
+  if ((mask & (FAN_ATTRIB | kSelfMask)) != 0) what |= SourceEvent::kAttributes;
   return what;
 }
 
@@ -113,17 +119,31 @@ bool SourceEvents::next(SourceEvent& event) noexcept {
 }
 
 // The queue is the kernel's usual one, of bounded length.
-Result<UniqueFd> watch_file_system(int dir) noexcept {
+Result<UniqueFd> open_events() noexcept {
   UniqueFd fd(
       ::fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET | FAN_CLOEXEC | FAN_NONBLOCK,
                       O_RDONLY | O_CLOEXEC));
   if (!fd) return Errno::last();
-  constexpr std::uint64_t kMask =
-      FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ATTRIB | kContentMask | FAN_ONDIR;
-  if (::fanotify_mark(fd.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, kMask, dir, ".") != 0) {
+  return fd;
+}
+
+Status mark_file_system(int events, int dir) noexcept {
+  if (::fanotify_mark(events, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, kMask, dir, ".") != 0) {
     return Errno::last();
   }
-  return fd;
+  return Status();
+}
+
+Status mark_directory(int events, int dir) noexcept {
+  if (::fanotify_mark(events, FAN_MARK_ADD | FAN_MARK_ONLYDIR, kDirectoryMask, dir, ".") != 0) {
+    return Errno::last();
+  }
+  return Status();
+}
+
+// Without a mark there is nothing to do.
+void unmark_directory(int events, int dir) noexcept {
+  (void)::fanotify_mark(events, FAN_MARK_REMOVE | FAN_MARK_ONLYDIR, kDirectoryMask, dir, ".");
 }
 
 }  // namespace evenfs::local

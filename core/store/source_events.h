@@ -3,7 +3,8 @@
 // masks and file handles. Whose change it was and what follows from it is for others.
 //
 // What is not told: writing by a mapping, until the file is closed; reading, and the access times it moves;
-// changes on the disk or server behind the file system's back; what is mounted.
+// changes on the disk or server behind the file system's back; what is mounted. Where single directories are
+// marked, also what is done to a file by another of its names, or by its handle alone.
 #pragma once
 
 #include <cstddef>
@@ -56,9 +57,20 @@ class SourceEvents {
   std::span<const std::byte> left_;
 };
 
-// A descriptor from which the changes of the file system of `dir` are read, without waiting. Errors: EPERM
-// without CAP_SYS_ADMIN; EINVAL before Linux 5.17; ENODEV, EXDEV, EOPNOTSUPP where the file system
-// cannot be watched; ENOSYS, EMFILE, ENOSPC, ENOMEM.
-Result<UniqueFd> watch_file_system(int dir) noexcept;
+// A descriptor from which the changes of what is marked for it are read, without waiting. Errors: EPERM without
+// CAP_SYS_ADMIN before Linux 5.13, or where system calls are filtered; EINVAL before Linux 5.17; EMFILE for
+// more than fs.fanotify.max_user_groups, or than there may be descriptors; ENOSYS, ENOMEM.
+Result<UniqueFd> open_events() noexcept;
+
+// Marks the whole file system of `dir`. Errors: EPERM without CAP_SYS_ADMIN; ENODEV, EXDEV, EOPNOTSUPP where
+// the file system cannot be watched; ENOSPC, ENOMEM.
+Status mark_file_system(int events, int dir) noexcept;
+
+// Marks one directory: for its own attributes, for its names, and for what is done to an object by a name
+// in it. `dir` may be an O_PATH descriptor. Takes no privilege. To mark it once more changes nothing. Errors:
+// EACCES without the right to read and search it; ENOSPC for more than fs.fanotify.max_user_marks; the rest as
+// above.
+Status mark_directory(int events, int dir) noexcept;
+void unmark_directory(int events, int dir) noexcept;
 
 }  // namespace evenfs::local

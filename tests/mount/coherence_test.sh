@@ -70,11 +70,6 @@ if mount -t overlay overlay -o "lowerdir=$tmp/lower,upperdir=$tmp/upper,workdir=
   stop
   umount "$tmp/overlay"
 fi
-status=0
-setpriv --reuid=65534 --regid=65534 --clear-groups "$bin_dir/evenfs" "$src" "$mnt" --coherence=watch \
-  >"$tmp/out" 2>"$tmp/err" || status=$?
-[ "$status" = 1 ] && grep -q '^evenfs: --coherence=watch: ' "$tmp/err" ||
-  fail "as nobody: status $status, $(cat "$tmp/err")"
 
 if [ "$watching" = 0 ]; then
   say "coherence: passed, without a watch"

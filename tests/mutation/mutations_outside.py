@@ -42,7 +42,7 @@ MUTATIONS = (
     one("older-kernels-keep-names", "names that cannot be taken from the kernel are kept", INIT,
         "conn->proto_minor < kForgetsNames", "false", WATCHED_T),
     one("own-changes-are-others", "own changes are told", WATCHER,
-        "  if (event.pid == own_) return count(own_events_);\n", "", WATCHED_T),
+        "  if (event.pid == own_) return apply_own(event);\n", "", WATCHED_T),
     one("name-told-and-kept", "a name that others changed stays cached", WATCHER,
         "    cache_.invalidate_name(me, cache_.id_of_number(*dir), *ref);\n", "", WATCHED_T),
     one("one-name-of-a-move", "of what moved only the old name is forgotten", WATCHER,

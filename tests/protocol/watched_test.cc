@@ -277,6 +277,19 @@ TEST_F(Events, OwnChangesAndThoseElsewhereAreCountedAndNothingElse) {
   EXPECT_EQ(notifier_.stats().sent + notifier_.stats().waiting, 0U);
 }
 
+// It is not told of where it is now, and the kernel may have its attributes for long.
+TEST_F(Events, WhatWeMoveToWhereNobodyTellsIsAskedForAgain) {
+  SourceEvent moved = event(SourceEvent::kMoved, 7);
+  moved.names[1] = {handle(dir_), "g"};
+  changes_.apply(kernel_.me(), moved);
+  EXPECT_TRUE(has_attributes(file_));
+  moved.names[1] = {};
+  changes_.apply(kernel_.me(), moved);
+  EXPECT_FALSE(has_attributes(file_));
+  EXPECT_EQ(sink_.take(1), (std::vector<Notice>{{What::kAttributes, file_}}));
+  EXPECT_EQ(changes_.stats().own, 2U);
+}
+
 TEST_F(Events, WhenEventsAreLostEverythingIsForgotten) {
   changes_.apply(kernel_.me(), event(SourceEvent::kLost));
   EXPECT_EQ(sink_.take(4), (std::vector<Notice>{{What::kAllNames},
