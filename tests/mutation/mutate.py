@@ -24,11 +24,13 @@ from pathlib import Path
 from mutations import MUTATIONS as OF_THE_CACHE
 from mutations_bypass import MUTATIONS as OF_BYPASSES
 from mutations_fusefs import MUTATIONS as OF_THE_DAEMON
+from mutations_marks import MUTATIONS as OF_MARKS
 from mutations_memory import MUTATIONS as OF_MEMORY
 from mutations_names import MUTATIONS as OF_ALL_NAMES
 from mutations_outside import MUTATIONS as OF_OTHERS
 
-MUTATIONS = OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON + OF_OTHERS + OF_MEMORY
+MUTATIONS = (OF_THE_CACHE + OF_ALL_NAMES + OF_BYPASSES + OF_THE_DAEMON + OF_OTHERS + OF_MARKS +
+             OF_MEMORY)
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 COPY = WORK / "source"
@@ -44,7 +46,7 @@ SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_
          "files_test", "forget_test", "kept_test", "malformed_test", "names_test", "negotiation_test",
          "listing_test", "numbers_test", "undelivered_test", "replies_test", "failures_test", "sections_test",
          "set_id_test", "watched_test", "outside_test", "notifier_test", "pruner_test", "source_events_test",
-         "worker_threads_test", "corpus_test", "local_store_test",
+         "worker_threads_test", "corpus_test", "local_store_test", "local_store_marks_test", "marks_race_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
          "local_store_root_test", "store_contract_test", "store_content_contract_test",
          "history_test", "torture_test")
