@@ -6,6 +6,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "tests/support/marked_store.h"
 
@@ -193,6 +195,26 @@ TEST_F(LocalStoreMarks, AMarkGoesWithTheLastWhoKnowsTheDirectory) {
     write("source/d/new", "and more");
     EXPECT_FALSE(marked.told().empty());
   }
+}
+
+TEST_F(LocalStoreMarks, ManyMeetADirectoryAndForgetItAtOnce) {
+  std::vector<std::thread> others;
+  for (int i = 0; i < 4; ++i) {
+    others.emplace_back([this] {
+      for (int times = 0; times < 500; ++times) {
+        const Held d = look(root(), "d");
+        EXPECT_TRUE(has_number(d));
+        const Held g = look(d, "g");
+        EXPECT_FALSE(g.attr().untold);
+      }
+    });
+  }
+  for (std::thread& other : others) other.join();
+  EXPECT_EQ(marked_->store->marks().marked, 0U);
+  EXPECT_EQ(marked_->store->marks().refused, 0U);
+  const Held d = look(root(), "d");
+  write("source/d/new");
+  EXPECT_TRUE(marked_->told_of(SourceEvent::kMade, number(d), "new"));
 }
 
 // The way by names leads to the file, but not over the directory in which it is known.
