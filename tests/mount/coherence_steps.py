@@ -3,7 +3,7 @@
 """Changes a source from outside in every way there is, and measures how long the mount shows what was before.
 
 usage: coherence_steps.py SOURCE MOUNTPOINT BOUND_MS [ROUNDS]
-       coherence_steps.py SOURCE MOUNTPOINT --storm SECONDS | --burst COUNT | --deletions
+       coherence_steps.py SOURCE MOUNTPOINT --storm SECONDS | --deletions
 
 Of each kind of change ROUNDS are made. After each the mount is asked again and again until it has said what is
 true for 100 ms: an answer is old if the call that gave it began after the change had returned. Meanwhile other
@@ -194,17 +194,6 @@ def storm(source, seconds):
             lambda: write(name + "/f", b""), lambda: os.unlink(name + "/f"))))
 
 
-def burst(source, count):
-    """Many different changes at once: a tree is unpacked, and part of it is taken away again."""
-    for i in range(count // 4):
-        directory = f"{source}/burst/{i % 100}"
-        os.makedirs(directory, exist_ok=True)
-        write(f"{directory}/{i}", b"%d" % i)
-        os.chmod(f"{directory}/{i}", 0o600 + i % 64)
-        if i % 3 == 0:
-            os.unlink(f"{directory}/{i}")
-
-
 def deletions(source, mount):
     """Somebody who watches a file or a directory in the mount is told when it is removed in the source."""
     delete_self = 0x400
@@ -229,8 +218,6 @@ def main():
     source, mount, what = sys.argv[1:4]
     if what == "--storm":
         storm(source, float(sys.argv[4]))
-    elif what == "--burst":
-        burst(source, int(sys.argv[4]))
     elif what == "--deletions":
         deletions(source, mount)
     else:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What others change in the source is seen in the mount as soon as the mode says, whatever it is and however
-# much of it; own changes wake nobody; a mount ends in time in the middle of it all; where the source cannot be
-# watched, that is said. EVENFS_LONG=1: more rounds.
+# What others change in the source is seen in the mount as soon as the mode says, whatever it is; own changes
+# wake nobody; a mount ends in time in the middle of it all; where the source cannot be watched, that is said.
+# EVENFS_LONG=1: more rounds. Of more changes than queues hold see burst_test.sh.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
 PATH=$PATH:/sbin:/usr/sbin
@@ -19,13 +19,6 @@ fresh() {
 # watch FIGURE: of what was told so far. is_watch FIGURE VALUE. more FIGURE VALUE.
 watch() { stat_of "$mnt" watch "$1"; }
 more() { [ "$(watch "$1")" -gt "$2" ]; }
-
-# A queue of so many events in the kernel for whoever begins to watch now.
-limit=/proc/sys/fs/fanotify/max_queued_events
-limit_was=$(cat $limit 2>/dev/null || true)
-restore_limit() { [ -z "$limit_was" ] || echo "$limit_was" 2>/dev/null >$limit || true; }
-# Without -e, or the trap would end where the status is given back to it.
-trap 'status=$?; set +eE; restore_limit; (exit $status); cleanup' EXIT
 
 fresh
 status=0
@@ -140,7 +133,7 @@ umount -l "$src/below"  # evenfs keeps it busy.
 poll $hang_limit test -e "$mnt/below/covered" || fail "what was unmounted is seen"
 stop
 
-# --- More than any queue holds: 20,000 changes, while programs look.
+# --- The end, in the middle of changes, with programs that hold directories and pages.
 # looks: in the background, until they are killed.
 looks() {
   local i
@@ -154,35 +147,6 @@ end_looks() {
   for pid in "${helpers[@]}"; do { kill "$pid" && wait "$pid"; } 2>/dev/null || true; done
   helpers=()
 }
-same_tree() { cmp -s <(list_tree "$src") <(list_tree "$mnt"); }
-# overflow WHICH [OPTION...]
-overflow() {
-  local which=$1
-  shift
-  fresh
-  start --coherence=watch "$@"
-  looks
-  # The kernel's queue is read faster than anybody changes things, unless the reader stands still.
-  [ "$which" != overflows ] || kill -STOP "$daemon"
-  bounded 300 python3 "$steps" "$src" "$mnt" --burst 8000 || fail "burst"
-  kill -CONT "$daemon"
-  poll $hang_limit same_tree || fail "$which: mount and source differ in the end"
-  end_looks
-  more "$which" 0 || fail "nothing overflowed: $which"
-  more everything 0 || fail "everything was to be told"
-  say "$which: $(watch "$which"), everything was told $(watch everything) times, $(watch notices_sent) notices"
-  expect "waiting in the end" 0 "$(watch notices_waiting)"
-  stop
-}
-overflow queue_overflows --watch-queue=2
-if { echo 64 >$limit; } 2>/dev/null; then
-  overflow overflows
-  restore_limit
-else
-  say "the kernel's queue cannot be made shorter here: its overflow is not tested"
-fi
-
-# --- The end, in the middle of changes, with programs that hold directories and pages.
 for way in TERM umount lazy abort; do
   fresh
   start --coherence=watch --watch-queue=64
