@@ -20,7 +20,8 @@ File* file_of(const fuse_file_info* fi) {
 void getattr(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file_of(fi));
-  attr ? r.reply.attr(*attr, r.attr_timeout(id, ino, *attr)) : r.reply.error(by_id(attr.error()));
+  attr ? r.reply.attr(*attr, r.attr_timeout(id, ino, *attr))
+       : r.reply.error(r.gone(id, attr.error()));
 }
 
 // The kernel sends STATX instead of GETATTR when somebody wants to know the time of birth.
@@ -28,7 +29,8 @@ void statx(Request& r, fuse_ino_t ino, int flags, int /*mask*/, fuse_file_info* 
   const NodeId id = r.id(ino);
   if ((flags & AT_STATX_FORCE_SYNC) != 0) r.fs.cache.invalidate(id);
   const Result<Attr> attr = r.fs.cache.getattr(r.me, id, file_of(fi));
-  attr ? r.reply.statx(*attr, r.attr_timeout(id, ino, *attr)) : r.reply.error(by_id(attr.error()));
+  attr ? r.reply.statx(*attr, r.attr_timeout(id, ino, *attr))
+       : r.reply.error(r.gone(id, attr.error()));
 }
 
 SetAttr::Time time_of(bool now, const timespec& at) {
@@ -56,12 +58,14 @@ void setattr(Request& r, fuse_ino_t ino, struct stat* attr, int to_set, fuse_fil
   const NodeId id = r.id(ino);
   const Result<Attr> now =
       set_attributes(r, id, to_change(*attr, to_set), file_of(fi), lacks_fsetid);
-  now ? r.reply.attr(*now, r.changed_timeout(id, ino, *now)) : r.reply.error(by_id(now.error()));
+  if (!now) return r.reply.error(r.gone(id, now.error()));
+  r.reply.attr(*now, r.changed_timeout(id, ino, *now));
 }
 
 // Not asked while the kernel checks permissions itself (default_permissions).
 void access(Request& r, fuse_ino_t ino, int mask) {
-  r.reply.status(by_id(r.fs.cache.access(r.me, r.id(ino), r.cred(), mask)));
+  const NodeId id = r.id(ino);
+  r.reply.status(r.gone(id, r.fs.cache.access(r.me, id, r.cred(), mask)));
 }
 
 // The cache knows the target, but only the source moves the access time: it is asked when that is due,
@@ -80,15 +84,16 @@ Result<std::string> read_target(Request& r, NodeId id) {
 }
 
 void readlink(Request& r, fuse_ino_t ino) {
-  const Result<std::string> target = read_target(r, r.id(ino));
-  target ? r.reply.link_target(target->c_str()) : r.reply.error(by_id(target.error()));
+  const NodeId id = r.id(ino);
+  const Result<std::string> target = read_target(r, id);
+  target ? r.reply.link_target(target->c_str()) : r.reply.error(r.gone(id, target.error()));
 }
 
 void statfs(Request& r, fuse_ino_t ino) {
   const Result<Cache::Pin> pin = r.fs.cache.pin(r.id(ino));
   if (!pin) return r.reply.error(pin.error());
   const Result<struct statvfs> st = r.fs.store.statfs(pin->node());
-  st ? r.reply.statfs(*st) : r.reply.error(by_id(st.error()));
+  st ? r.reply.statfs(*st) : r.reply.error(r.gone(pin->id(), st.error()));
 }
 
 }  // namespace

@@ -177,7 +177,7 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
     if (status && !is_full) roll_caller.end();
   }
   // What was listed before an error is delivered; the error comes back with the next call.
-  if (!status && listing.empty()) return r.reply.error(by_id(status.error()));
+  if (!status && listing.empty()) return r.reply.error(r.gone(id, status.error()));
   listing.send();
 }
 

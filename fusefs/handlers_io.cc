@@ -79,11 +79,11 @@ void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
     file = r.fs.cache.open(r.me, id, flags | O_APPEND);
     open->append_only = true;
   }
-  if (!file) return r.reply.error(by_id(file.error()));
+  if (!file) return r.reply.error(r.gone(id, file.error()));
   open->id = id;
   open->file = std::move(*file);
   if (const Status passed = pass_through(r, *open, fi->flags); !passed) {
-    return r.reply.error(by_id(passed.error()));
+    return r.reply.error(r.gone(id, passed.error()));
   }
   const bool through = open->backing.backing_id() != 0;
   const bool keep_pages = !through && keeps_pages(r, id, *open->file);

@@ -29,7 +29,9 @@ void lookup(Request& r, fuse_ino_t parent, const char* name) {
     r.reply.entry(none);
     return;
   }
-  r.reply.error(found.error());
+  // The directory has gone, as a name of its own shows to whoever looks that up.
+  r.reply.error(found.error() == Errno(ESTALE) ? r.gone(r.id(parent), found.error())
+                                               : found.error());
 }
 
 void forget(Request& r, fuse_ino_t ino, std::uint64_t count) {

@@ -32,11 +32,11 @@ void get_stats(Request& r, std::size_t size) {
 
 // Answers a call that wants a size if `size` is 0, else a value of at most `size` bytes.
 template <class Read>
-void reply_value(Request& r, std::size_t size, Read read) {
+void reply_value(Request& r, NodeId id, std::size_t size, Read read) {
   const std::span<std::byte> room =
       size == 0 ? std::span<std::byte>() : r.thread.buffer(std::min(size, kValueMax));
   const Result<std::size_t> got = read(room);
-  if (!got) return r.reply.error(by_id(got.error()));
+  if (!got) return r.reply.error(r.gone(id, got.error()));
   if (size == 0) return r.reply.xattr_size(*got);
   r.reply.bytes(room.first(*got));
 }
@@ -44,7 +44,7 @@ void reply_value(Request& r, std::size_t size, Read read) {
 void getxattr(Request& r, fuse_ino_t ino, const char* name, std::size_t size) {
   const NodeId id = r.id(ino);
   if (id.is_root() && std::string_view(name) == kStatsXattr) return get_stats(r, size);
-  reply_value(r, size,
+  reply_value(r, id, size,
               [&](std::span<std::byte> into) { return r.fs.cache.getxattr(r.me, id, name, into); });
 }
 
@@ -69,7 +69,7 @@ void listxattr(Request& r, fuse_ino_t ino, std::size_t size) {
   const std::span<std::byte> room = r.thread.buffer(kListMax);
   const std::span<char> list(reinterpret_cast<char*>(room.data()), room.size());
   const Result<std::size_t> got = r.fs.store.listxattr(pin->node(), list);
-  if (!got) return r.reply.error(by_id(got.error()));
+  if (!got) return r.reply.error(r.gone(pin->id(), got.error()));
   const std::size_t length = r.maker().uid == 0 ? *got : hide_trusted(list.first(*got));
   if (size == 0) return r.reply.xattr_size(length);
   if (size < length) return r.reply.error(Errno(ERANGE));
@@ -101,7 +101,7 @@ void setxattr(Request& r, fuse_ino_t ino, const char* name, const char* value, s
     if (!change) return change.error();
     return r.fs.store.setxattr(change->node(), name, std::as_bytes(std::span(value, size)), flags);
   }();
-  r.reply.status(by_id(status));
+  r.reply.status(r.gone(r.id(ino), status));
 }
 
 void removexattr(Request& r, fuse_ino_t ino, const char* name) {
@@ -113,7 +113,7 @@ void removexattr(Request& r, fuse_ino_t ino, const char* name) {
     if (!change) return change.error();
     return r.fs.store.removexattr(change->node(), name);
   }();
-  r.reply.status(by_id(status));
+  r.reply.status(r.gone(r.id(ino), status));
 }
 
 }  // namespace

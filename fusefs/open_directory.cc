@@ -50,7 +50,7 @@ Status open_on_source(Request& r, OpenDirectory& open) {
     under_way = r.fs.cache.begin_listing(open.id);
   }
   Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
-  if (!directory) return by_id(directory.error());
+  if (!directory) return r.gone(open.id, directory.error());
   open.directory = std::move(*directory);
   open.under_way = std::move(under_way);
   return Status();

@@ -143,6 +143,14 @@ fuse_entry_param Request::entry_param(const Entry& entry, fuse_ino_t dir) const 
   return param;
 }
 
+// What was removed through the mount has no name to look up, and its attributes are the last that can be had.
+Errno Request::gone(NodeId id, Errno error) const {
+  if (error != Errno(ENOENT) && error != Errno(ESTALE)) return error;
+  Attr last;
+  if (!fs.cache.peek_attr(id, last) || last.nlink != 0) fs.cache.invalidate(id);
+  return Errno(ESTALE);
+}
+
 void Request::reply_entry(const fuse_entry_param& param, NodeId id) {
   // The count was made before the reply is sent: with the reply the kernel may forget at once.
   if (!reply.entry(param)) fs.cache.forget(me, id, 1);

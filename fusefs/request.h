@@ -7,7 +7,8 @@
 //     release a file, on another thread, before the call that sent the reply has returned.
 //   - A reply that could not be delivered gives back what it would have handed over.
 //   - A request addressed by number whose object has gone is ESTALE, never ENOENT: at ESTALE the
-//     kernel looks the path up once more, ENOENT it would hand to the program.
+//     kernel looks the path up once more, ENOENT it would hand to the program. That look must not be
+//     answered from what is cached of the object (Request::gone).
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -226,6 +227,13 @@ struct Request {
     if (fs.attr_timeout_s > kSoonS) outdate_in_kernel(number);
   }
 
+  // What a request for an inode answers when the store has given `error`: ESTALE if the object has gone,
+  // and then the next to look up its name asks the store.
+  Errno gone(NodeId id, Errno error) const;
+  Status gone(NodeId id, const Status& status) const {
+    return status ? status : Status(gone(id, status.error()));
+  }
+
   // Whether nobody tells of what others do to the object of a number, although the times count on it.
   bool untold(fuse_ino_t number) const noexcept {
     return fs.watched && !Identity::is_durable(number) && number != FUSE_ROOT_ID;
@@ -237,12 +245,6 @@ struct Request {
   Worker& me;
   Reply reply;
 };
-
-// What a request addressed by number answers when its object has gone.
-inline Errno by_id(Errno error) noexcept { return error == Errno(ENOENT) ? Errno(ESTALE) : error; }
-inline Status by_id(const Status& status) noexcept {
-  return status ? status : Status(by_id(status.error()));
-}
 
 namespace request_detail {
 

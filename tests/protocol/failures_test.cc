@@ -113,6 +113,41 @@ TEST_F(Failures, AnObjectThatTheStoreNoLongerFindsIsStale) {
   expect_only_the_tree();
 }
 
+// Then the kernel asks for the name, once, and what is cached of the object must not answer.
+TEST_F(Failures, ANameIsAskedForAgainWhenItsObjectIsStale) {
+  make_tree();
+  const std::uint64_t dir = lookup(kRootNumber, "d");
+  // How often the store is asked for a lookup.
+  const auto asked_for = [this](std::string_view name) {
+    int asked = 0;
+    before_each([&asked](std::string_view) {
+      ++asked;
+      return Status();
+    });
+    forget(lookup(kRootNumber, name));
+    no_hook();
+    return asked;
+  };
+  const std::vector<std::pair<std::string_view, Message>> requests = {
+      {"f", request::open(node_, O_RDWR)},
+      {"f", request::statfs(node_)},
+      {"f", request::getxattr(node_, "user.a", 10)},
+      {"f", request::listxattr(node_, 10)},
+      {"d", request::opendir(dir)},
+      {"d", request::lookup(dir, "x")},
+      {"d", request::mkdir(dir, "x")}};
+  for (const auto& [name, message] : requests) {
+    asked_for(name);
+    EXPECT_EQ(asked_for(name), 0) << message.header.opcode;
+    before_each([](std::string_view) -> Status { return Errno(ESTALE); });
+    EXPECT_EQ(error_of(message), ESTALE) << message.header.opcode;
+    no_hook();
+    EXPECT_GE(asked_for(name), 1) << message.header.opcode;
+  }
+  forget(dir);
+  expect_only_the_tree();
+}
+
 // chattr +a: the source opens it only to append. What a mapping has written has a place.
 TEST_F(Failures, AFileThatOnlyAppendsTakesNoPagesThatAreWrittenBack) {
   make_tree();
