@@ -196,9 +196,8 @@ std::string make_watch(std::optional<SourceWatch>& watch, const Options& options
 
 std::string begin_watch(SourceWatch& watch, const Options& options, const Daemon& daemon,
                         UniqueFd events) {
-  return try_to_start("the watch", [&] {
-    watch.begin(std::move(events), options.source, options.mountpoint, daemon.workers);
-  });
+  return try_to_start("the watch",
+                      [&] { watch.begin(std::move(events), options.mountpoint, daemon.workers); });
 }
 
 std::string start_threads(WorkerLoop& loop, unsigned threads) {

@@ -2,11 +2,13 @@
 #include "fusefs/watcher.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -15,6 +17,8 @@
 #include <utility>
 
 #include <xxhash.h>
+
+#include "core/store/local_sys.h"
 
 namespace evenfs {
 namespace {
@@ -41,6 +45,13 @@ std::string read_all(int fd) {
     text.append(part.data(), static_cast<std::size_t>(got));
   }
   return text;
+}
+
+// Where the object of a descriptor is now; nothing if that cannot be said.
+std::string path_of(int fd) {
+  std::array<char, PATH_MAX> path;
+  const ssize_t length = ::readlink(local::FdName(fd).path(), path.data(), path.size());
+  return std::string(path.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
 }
 
 // A mountinfo path: blanks and some others are written in octal.
@@ -156,13 +167,12 @@ std::uint64_t mounts_below(std::string_view mountinfo, std::string_view director
   return digest;
 }
 
-Watcher::Watcher(UniqueFd events, std::string source, OutsideChanges& changes,
-                 WorkerRegistry& workers)
+Watcher::Watcher(UniqueFd events, int source, OutsideChanges& changes, WorkerRegistry& workers)
     : events_(std::move(events)),
       mounts_(got(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC))),
       end_(got(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
       buffer_(kBufferBytes),
-      source_(std::move(source)),
+      source_(source),
       changes_(changes),
       thread_([this, &workers] { run(workers); }) {}
 
@@ -190,7 +200,8 @@ void Watcher::read_events(Worker& me, std::span<std::byte> buffer) {
 
 // Without memory to look, it is as if they had changed.
 std::uint64_t Watcher::mounts_now() const noexcept try {
-  return mounts_below(read_all(mounts_.get()), source_);
+  const std::string source = path_of(source_);
+  return source.empty() ? ++unseen_ : mounts_below(read_all(mounts_.get()), source);
 } catch (const std::bad_alloc&) {
   return ++unseen_;
 }
@@ -218,11 +229,10 @@ SourceWatch::SourceWatch(int device, const LocalStore& store, Cache& cache, std:
           [&store](const local::HandleView& handle) { return store.number_of(handle); },
           ::getpid()) {}
 
-void SourceWatch::begin(UniqueFd events, const std::string& source, const std::string& mountpoint,
-                        WorkerRegistry& workers) {
+void SourceWatch::begin(UniqueFd events, const std::string& mountpoint, WorkerRegistry& workers) {
   struct stat root {};
   (void)::stat(mountpoint.c_str(), &root);  // If that fails nobody else gets there either.
-  watcher_.emplace(std::move(events), source, changes_, workers);
+  watcher_.emplace(std::move(events), store_.seen_by_others(), changes_, workers);
 }
 
 bool SourceWatch::stop(std::chrono::milliseconds patience) noexcept {

@@ -73,8 +73,9 @@ class OutsideChanges {
 
 class Watcher {
  public:
-  // `events`: of local::open_events. `source`: where the source is mounted. Throws std::system_error.
-  Watcher(UniqueFd events, std::string source, OutsideChanges& changes, WorkerRegistry& workers);
+  // `events`: of local::open_events. `source`: a descriptor of the source's top: others may rename it.
+  // Throws std::system_error.
+  Watcher(UniqueFd events, int source, OutsideChanges& changes, WorkerRegistry& workers);
   ~Watcher();
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
@@ -88,7 +89,7 @@ class Watcher {
   const UniqueFd mounts_;  // Of /proc/self/mountinfo.
   const UniqueFd end_;
   std::vector<std::byte> buffer_;
-  const std::string source_;
+  const int source_;
   OutsideChanges& changes_;
   mutable std::uint64_t unseen_ = 0;  // The thread's own.
   std::thread thread_;                // Last: it uses the rest.
@@ -103,8 +104,7 @@ class SourceWatch {
   // attributes of the mount's root until it has asked for them, and drops an answer if it is told in between
   // that they change, and then nobody may pass; so before that it is made to ask. REQUIRES: requests are
   // answered. Throws std::system_error.
-  void begin(UniqueFd events, const std::string& source, const std::string& mountpoint,
-             WorkerRegistry& workers);
+  void begin(UniqueFd events, const std::string& mountpoint, WorkerRegistry& workers);
 
   // Nothing is told any more. To be called while requests are still answered; false: the kernel waits, in a
   // message of ours, for an answer that does not come.
