@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What others change in the source is seen in the mount as soon as the mode says, whatever it is; own changes
 # wake nobody; a mount ends in time in the middle of it all; where the source cannot be watched, that is said.
-# EVENFS_LONG=1: more rounds. Of more changes than queues hold see burst_test.sh.
+# EVENFS_LONG=1: more rounds. Of more changes than queues hold see burst_test.sh, of mounts submounts_test.sh.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/mount_lib.sh"
 PATH=$PATH:/sbin:/usr/sbin
@@ -113,24 +113,6 @@ expect "notices after own changes" 0 "$(($(watch notices_sent) + $(watch notices
 
 # --- Who watches something in the mount is told when it goes in the source.
 bounded 60 python3 "$steps" "$src" "$mnt" --deletions || fail "inotify in the mount"
-
-# --- What is mounted in the source, and changed there, where nobody watches.
-mkdir "$src/below"
-: >"$src/below/covered"
-ls "$mnt/below/covered" >/dev/null
-is() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
-mount -t tmpfs tmpfs "$src/below"
-echo one >"$src/below/file"
-poll $hang_limit is "$mnt/below/file" one || fail "what was mounted is not seen"
-echo two >"$src/below/new" && mv "$src/below/new" "$src/below/file"
-poll $hang_limit is "$mnt/below/file" two || fail "what changed in what was mounted is not seen"
-stop
-unmount "$src/below"
-start --coherence=watch
-mount -t tmpfs tmpfs "$src/below"
-poll $hang_limit test ! -e "$mnt/below/covered" || fail "what was mounted is not seen"
-umount -l "$src/below"  # evenfs keeps it busy.
-poll $hang_limit test -e "$mnt/below/covered" || fail "what was unmounted is seen"
 stop
 
 # --- The end, in the middle of changes, with programs that hold directories and pages.
