@@ -4,32 +4,49 @@
 Everything that changes has a history: numbered states, and a function of the number that says what a
 reader sees. A mutator raises `started` before a change and `done` after it. A reader notes `done`, looks,
 notes `started`, and what it saw must be so in one of the states between. (tests/torture does the same
-inside the daemon.) The histories lie in memory that all processes share.
+inside the daemon.) Where the mount may be late, the first of these is the one of so long before. The
+histories lie in memory that all processes share.
 """
 
 import errno
 import os
 import random
+import time
 from multiprocessing.sharedctypes import RawArray
 
 TOKENS, HOMES, NAMES = 6, 3, 24
 NOBODY = 65534
 CLOSED, OPEN = 0o700, 0o755
+TIMES = 4096  # Of how many states of a history it is known since when they are.
+HOT_S = 2.0  # How long a mutator that lets things rest changes the same ones.
 
 
 class History:
-    def __init__(self):
+    def __init__(self, late_s):
         self.counts = RawArray("Q", 2)  # started, done; one process writes them.
+        self.late_s, self.times = late_s, RawArray("d", TIMES)
 
     def begin(self):
         self.counts[0] += 1
         return self.counts[0]
 
     def end(self):
+        self.times[(self.counts[1] + 1) % TIMES] = time.monotonic()
         self.counts[1] += 1
 
+    def oldest(self):
+        """The first state that may be seen from now on."""
+        at = self.counts[1]
+        if self.late_s == 0:
+            return at
+        since = time.monotonic() - self.late_s
+        limit = max(0, at - TIMES // 2)
+        while at > limit and self.times[at % TIMES] > since:
+            at -= 1
+        return at
+
     def watch(self):
-        first = self.counts[1]
+        first = self.oldest()
 
         def could(holds):
             last = self.counts[0]
@@ -38,17 +55,17 @@ class History:
 
     def span(self):
         """As watch(), for what tells its state itself."""
-        first = self.counts[1]
+        first = self.oldest()
         return lambda n: first <= n <= self.counts[0]
 
 
 class Oracle:
-    def __init__(self):
-        self.moves = [History() for _ in range(TOKENS)]
-        self.sizes = [History() for _ in range(TOKENS)]
-        self.names = [History() for _ in range(NAMES)]  # Odd: it is there.
-        self.vault = History()  # Odd: closed.
-        self.link = History()  # Odd: it leads to "two".
+    def __init__(self, late_s=0.0):
+        self.moves = [History(late_s) for _ in range(TOKENS)]
+        self.sizes = [History(late_s) for _ in range(TOKENS)]
+        self.names = [History(late_s) for _ in range(NAMES)]  # Odd: it is there.
+        self.vault = History(late_s)  # Odd: closed.
+        self.link = History(late_s)  # Odd: it leads to "two".
         self.stop = RawArray("b", 1)
         self.looks = RawArray("Q", 8)  # One for each reader.
         self.changes = RawArray("Q", 8)  # One for each mutator.
@@ -88,21 +105,32 @@ def build(base):
 class Mutator:
     """Changes the tree under `base`: the mount, or its source."""
 
-    def __init__(self, oracle, base, seed):
+    def __init__(self, oracle, base, seed, rests=False):
         self.oracle, self.base, self.random = oracle, base, random.Random(seed)
+        self.tokens, self.names, self.kinds = range(TOKENS), range(NAMES), range(8)
+        self.hot_until = 0.0 if rests else float("inf")
+
+    def let_others_rest(self):
+        """What is changed all the time may be seen in any state by who is late: from now on others are."""
+        self.tokens = self.random.sample(range(TOKENS), 2)
+        self.names = self.random.sample(range(NAMES), 6)
+        self.kinds = [0, 1, 2, self.random.choice((3, 4, 5)), 5, 6, 7]
+        self.hot_until = time.monotonic() + HOT_S
 
     def step(self):
-        kind = self.random.randrange(8)
+        if time.monotonic() > self.hot_until:
+            self.let_others_rest()
+        kind = self.random.choice(self.kinds)
         if kind < 2:
-            self.move(self.random.randrange(TOKENS))
+            self.move(self.random.choice(self.tokens))
         elif kind == 2:
-            self.resize(self.random.randrange(TOKENS))
+            self.resize(self.random.choice(self.tokens))
         elif kind == 3:
             self.relink()
         elif kind == 4:
             self.flap()
         else:
-            self.toggle(self.random.randrange(NAMES))
+            self.toggle(self.random.choice(self.names))
 
     def token_path(self, token):
         return f"{self.base}/home{home_of(token, self.oracle.moves[token].counts[1])}/t{token}"

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Chaos in mounts, for some minutes, against an oracle.
 
-Rounds of some seconds, each with a new mount and options drawn at random: in most of them programs change
-the tree through the mount, in the others behind it, with all timeouts 0. Meanwhile others stat what is
-changed, list it, let the kernel drop its caches; the cache's memory limit is small. What is seen must have
-been true between the call and its return. After each round mount and source must be equal in every name,
+Rounds of some seconds, each with a new mount and options drawn at random: in half of them programs change
+the tree through the mount, in the others behind it, with all timeouts 0, or with a watch. Meanwhile others
+stat what is changed, list it, let the kernel drop its caches; the cache's memory limit is small. What is seen
+must have been true between the call and its return, with a watch between a second before the call and its
+return. After each round mount and source must be equal in every name,
 the daemon must have said nothing, and it must end. Status 0: all was right; 1: it was not, and the first
 thing that was wrong is said; 77: this machine cannot mount.
 """
@@ -25,6 +26,8 @@ import chaos
 ROUND = 15  # Seconds.
 HANG = 60  # Seconds for what only a hang would use up.
 NEVER = ("--entry-timeout=0", "--attr-timeout=0", "--negative-timeout=0", "--cache-ttl=0")
+KINDS = ("through", "through", "behind", "watched")
+LATE_S = 1.0  # How old what is seen with a watch may be: much more than it is, also beside compilers.
 ROOT = os.geteuid() == 0
 fork = multiprocessing.get_context("fork")
 
@@ -66,8 +69,8 @@ class Mount:
         if self.daemon.poll() is None:
             self.daemon.kill()
             self.daemon.wait()
-        if os.path.ismount(self.at) or not os.access(self.at, os.R_OK):
-            subprocess.run(["umount", "-l", self.at], check=False, stderr=subprocess.DEVNULL)
+        # Whether there is a mount the kernel would not say: it may have attributes of a mount that is dead.
+        subprocess.run(["umount", "-l", self.at], check=False, stderr=subprocess.DEVNULL)
 
 
 def working(work, oracle, tally, slot, complaints, user):
@@ -99,31 +102,46 @@ class Lister:
                 drop.write(self.random.choice("223"))
 
 
-def options_of(draw, locking, behind):
+def can_watch(top):
+    """Nothing, or why not."""
+    for name in ("source", "mount"):
+        os.makedirs(f"{top}/{name}", exist_ok=True)
+    tried = subprocess.run([f"{os.environ['EVENFS_BIN_DIR']}/evenfs", f"{top}/source", f"{top}/mount",
+                            "--coherence=watch"], text=True, check=False, stderr=subprocess.PIPE)
+    if tried.returncode == 0:
+        subprocess.run(["umount", f"{top}/mount"], check=True)
+    return tried.stderr.strip()
+
+
+def options_of(draw, locking, kind):
     memory = draw.choice(("--memory=1M", "--memory=4M"))
     # Whatever the kernel has: rings only where they are turned on.
     ways = (f"--transport={draw.choice(('auto', 'fd'))}", f"--passthrough={draw.choice(('auto', 'off'))}")
-    if behind:
+    if kind == "behind":
         return (*NEVER, f"--locking={locking}", memory, *ways)
+    if kind == "watched":
+        queue = f"--watch-queue={draw.choice((16384, 4))}"
+        return ("--coherence=watch", queue, f"--locking={locking}", memory, *ways)
     timeouts = draw.choice(((), ("--cache-ttl=inf",), ("--cache-ttl=20ms",), NEVER,
                             ("--entry-timeout=0", "--attr-timeout=0", "--negative-timeout=0")))
     return (*timeouts, f"--locking={locking}", memory, *ways)
 
 
-def crew(oracle, mount, behind, seed):
+def crew(oracle, mount, kind, seed):
     """(what it does, its count, a slot there, the user it is)."""
+    behind = kind != "through"
     base = mount.source if behind else mount.at
     users = (0, chaos.NOBODY if ROOT else 0, 0)
     readers = [(chaos.Reader(oracle, mount.at, behind, seed + 10 + i), oracle.looks, i, users[i])
                for i in range(3)]
-    return [(chaos.Mutator(oracle, base, seed + 1), oracle.changes, 0, 0), *readers,
+    return [(chaos.Mutator(oracle, base, seed + 1, kind == "watched"), oracle.changes, 0, 0), *readers,
             (Lister(mount.at, seed + 2), oracle.looks, 3, 0)]
 
 
-def play(oracle, mount, behind, seed, seconds):
+def play(oracle, mount, kind, seed, seconds):
     complaints = fork.Queue()
     players = [fork.Process(target=working, args=(work, oracle, tally, slot, complaints, user))
-               for work, tally, slot, user in crew(oracle, mount, behind, seed)]
+               for work, tally, slot, user in crew(oracle, mount, kind, seed)]
     for player in players:
         player.start()
     deadline = time.monotonic() + seconds
@@ -139,23 +157,29 @@ def play(oracle, mount, behind, seed, seconds):
         raise chaos.Wrong(complaints.get())
 
 
-def one_round(top, draw, locking, number, seconds):
-    behind = number % 3 == 2
-    options = options_of(draw, locking, behind)
+def differences_in_the_end(mount, kind):
+    """With a watch: when all has been told."""
+    deadline = time.monotonic() + (HANG if kind == "watched" else 0)
+    while (different := mount.differences()) and time.monotonic() < deadline:
+        pass
+    return different
+
+
+def one_round(top, draw, locking, number, kind, seconds):
+    options = options_of(draw, locking, kind)
     subprocess.run(["rm", "-rf", f"{top}/source"], check=True)
     os.mkdir(f"{top}/source", 0o755)
     os.makedirs(f"{top}/mount", exist_ok=True)
     chaos.build(f"{top}/source")
-    oracle = chaos.Oracle()
+    oracle = chaos.Oracle(LATE_S if kind == "watched" else 0)
     mount = Mount(top, options)
     try:
-        play(oracle, mount, behind, draw.randrange(1 << 30), seconds)
-        if different := mount.differences():
+        play(oracle, mount, kind, draw.randrange(1 << 30), seconds)
+        if different := differences_in_the_end(mount, kind):
             raise chaos.Wrong(f"mount and source differ: {different}")
         mount.end(draw.randrange(2) == 0)
     except chaos.Wrong as error:
-        raise chaos.Wrong(f"round {number}, {' '.join(options)}{', changed from behind' if behind else ''}: "
-                          f"{error}") from error
+        raise chaos.Wrong(f"round {number}, {' '.join(options)}, {kind}: {error}") from error
     finally:
         mount.force_down()
     return sum(oracle.looks), sum(oracle.changes)
@@ -166,6 +190,7 @@ def main():
     parser.add_argument("minutes", type=float, metavar="MINUTES", help="how long, about")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="repeats a run's choices")
     parser.add_argument("--locking", default="lockless", choices=("lockless", "sharded", "rwlock", "mutex"))
+    parser.add_argument("--kind", default=None, choices=sorted(set(KINDS)), help="only rounds of this kind")
     words = parser.parse_args()
     if words.minutes <= 0:
         parser.error("MINUTES must be more than 0")
@@ -180,9 +205,16 @@ def main():
     number = looks = changes = 0
     with tempfile.TemporaryDirectory(prefix="evenfs.soak.") as top:
         os.chmod(top, 0o755)
+        kinds = [words.kind] if words.kind else list(KINDS)
+        if obstacle := can_watch(top):
+            print(f"soak: not watched here: {obstacle}", flush=True)
+            kinds = [kind for kind in kinds if kind != "watched"]
+            if not kinds:
+                return 77
         while (left := end - time.monotonic()) > 1 or number == 0:
             try:
-                looked, changed = one_round(top, draw, words.locking, number, min(ROUND, max(1, left)))
+                looked, changed = one_round(top, draw, words.locking, number, kinds[number % len(kinds)],
+                                            min(ROUND, max(1, left)))
             except chaos.Wrong as error:
                 print(f"FAILED: seed {seed}: {error}", flush=True)
                 return 1
