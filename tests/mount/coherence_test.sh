@@ -9,7 +9,7 @@ PATH=$PATH:/sbin:/usr/sbin
 need_root
 begin coherence
 steps=$source_dir/tests/mount/coherence_steps.py
-rounds=10
+rounds=6
 [ "$long" = 0 ] || rounds=200
 
 fresh() {
@@ -43,8 +43,8 @@ measure() {
   stop
 }
 # Twice the time and a tick; the rest is for a machine that does something else just then.
-measure ttl=100ms $((210 + 300)) 4
-measure strict 0 4
+measure ttl=100ms $((210 + 300)) $((rounds / 3))
+measure strict 0 $((rounds / 2))
 
 # What the modes have in common: a source that cannot be watched. An overlay, where one can be mounted.
 mkdir -p "$tmp/lower" "$tmp/upper" "$tmp/work" "$tmp/overlay"
@@ -89,7 +89,7 @@ for kind in xfs btrfs tmpfs; do
   fi
   mkdir "$tmp/fs/source"
   mount_evenfs "$tmp/fs/source" "$mnt" --coherence=watch
-  bounded 600 python3 "$steps" "$tmp/fs/source" "$mnt" 500 $((rounds / 5)) >"$tmp/$kind.log" ||
+  bounded 600 python3 "$steps" "$tmp/fs/source" "$mnt" 500 $((rounds / 6)) >"$tmp/$kind.log" ||
     fail "$kind: $(cat "$tmp/$kind.log")"
   stop
   unmount "$tmp/fs"
