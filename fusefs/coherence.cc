@@ -47,6 +47,27 @@ std::string obstacle_to_mark(int error) {
 
 }  // namespace
 
+namespace {
+
+// "1s", or "1s..60s".
+std::optional<Coherence> parse_ttl(std::string_view text) {
+  constexpr std::string_view kTo = "..";
+  const std::size_t to = text.find(kTo);
+  Coherence coherence{Coherence::Mode::kTtl};
+  if (to != std::string_view::npos) {
+    const auto least = parse_duration(text.substr(0, to));
+    if (!least || least->count() == 0) return std::nullopt;
+    coherence.ttl_least = *least;
+    text.remove_prefix(to + kTo.size());
+  }
+  const auto ttl = parse_duration(text);
+  if (!ttl || *ttl < coherence.ttl_least) return std::nullopt;
+  coherence.ttl = *ttl;
+  return coherence;
+}
+
+}  // namespace
+
 std::optional<Coherence> parse_coherence(std::string_view text) {
   constexpr std::string_view kTtl = "ttl=";
   if (text == "auto") return Coherence{Coherence::Mode::kAuto};
@@ -54,9 +75,7 @@ std::optional<Coherence> parse_coherence(std::string_view text) {
   if (text == "exclusive") return Coherence{Coherence::Mode::kExclusive};
   if (text == "strict") return Coherence{Coherence::Mode::kStrict};
   if (!text.starts_with(kTtl)) return std::nullopt;
-  const auto ttl = parse_duration(text.substr(kTtl.size()));
-  if (!ttl) return std::nullopt;
-  return Coherence{Coherence::Mode::kTtl, *ttl};
+  return parse_ttl(text.substr(kTtl.size()));
 }
 
 std::string coherence_text(const Coherence& coherence) {
@@ -68,7 +87,9 @@ std::string coherence_text(const Coherence& coherence) {
     case Coherence::Mode::kExclusive:
       return "exclusive";
     case Coherence::Mode::kTtl:
-      return "ttl=" + format_duration(coherence.ttl);
+      if (coherence.ttl_least.count() == 0) return "ttl=" + format_duration(coherence.ttl);
+      return fmt::format("ttl={}..{}", format_duration(coherence.ttl_least),
+                         format_duration(coherence.ttl));
     case Coherence::Mode::kStrict:
       break;
   }

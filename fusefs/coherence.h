@@ -28,6 +28,8 @@ struct Coherence {
   };
   Mode mode = Mode::kTtl;
   Milliseconds ttl{1000};  // For kTtl, and what kAuto comes to without a watch.
+  Milliseconds
+      ttl_least{};  // For kTtl: if not 0, what has changed lately; up to `ttl` for what has rested.
 };
 
 // How long each may answer by itself. A cache without a time does so for ever.
@@ -36,7 +38,7 @@ struct Timeouts {
   std::optional<Milliseconds> cache;
 };
 
-// "auto", "watch", "exclusive", "ttl=1s", "strict"; nothing for anything else.
+// "auto", "watch", "exclusive", "ttl=1s", "ttl=1s..60s", "strict"; nothing for anything else.
 std::optional<Coherence> parse_coherence(std::string_view text);
 std::string coherence_text(const Coherence& coherence);
 Timeouts timeouts_of(const Coherence& coherence);

@@ -25,7 +25,7 @@ void lookup(Request& r, fuse_ino_t parent, const char* name) {
   if (found.error() == Errno(ENOENT) && r.fs.negative_timeout_s > 0) {
     // An entry without an inode: the kernel remembers that there is none.
     fuse_entry_param none{};
-    none.entry_timeout = r.timeout_of(parent, r.fs.negative_timeout_s);
+    none.entry_timeout = r.name_timeout(parent, r.fs.negative_timeout_s);
     r.reply.entry(none);
     return;
   }

@@ -59,11 +59,14 @@ void add_options(CLI::App& app, RawOptions& raw) {
   };
   app.add_option("SOURCE", raw.source, "directory to mount")->type_name("");
   app.add_option("MOUNTPOINT", raw.mountpoint, "where it appears")->type_name("");
-  value("--coherence", raw.coherence, "MODE",
-        "how changes that others make in SOURCE are seen: watch, its file system tells of them; "
-        "ttl=TIME, what is older is asked for again; strict, everything is; exclusive, there are "
-        "none; auto, watch where that works, else ttl=1s. The next four go by that unless they "
-        "are given");
+  value(
+      "--coherence", raw.coherence, "MODE",
+      "how changes that others make in SOURCE are seen: watch, its file system tells of them; "
+      "ttl=TIME, what is older is asked for again; ttl=LEAST..MOST, what is older than a tenth of "
+      "the time since its last change, within these; strict, everything is asked for; exclusive, "
+      "there are none; auto, "
+      "watch where that works, else ttl=1s. The next four go by that unless they "
+      "are given");
   const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
     app.add_option(name, into, text)->type_name("TIME");
   };
@@ -227,7 +230,7 @@ void set_times(const RawOptions& raw, Options& options) {
   const auto coherence = parse_coherence(raw.coherence);
   if (!coherence) {
     throw UsageError{
-        fmt::format("--coherence={}: must be auto, watch, ttl=TIME, strict or "
+        fmt::format("--coherence={}: must be auto, watch, ttl=TIME, ttl=LEAST..MOST, strict or "
                     "exclusive; a time is 500ms, 1s, 2m or in seconds",
                     raw.coherence)};
   }

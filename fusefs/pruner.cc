@@ -86,7 +86,10 @@ void Pruner::ask() noexcept {
     if (chosen == 0) return;
     if (const int error = send_(std::span(numbers).first(chosen)); error != 0) {
       // What it does not know it calls invalid. Anything else is the end of the connection.
-      if (error == EINVAL) able_.store(false, kRelaxed);
+      if (error == EINVAL) {
+        able_.store(false, kRelaxed);
+        cache_.cannot_prune();
+      }
       return;
     }
     asked_.store(asked_.load(kRelaxed) + chosen, kRelaxed);

@@ -127,6 +127,14 @@ double Request::entry_attr_timeout(const Entry& entry, fuse_ino_t number) const 
   return fs.cache.peek_attr(entry.id, now) && now == entry.attr ? timeout : 0;
 }
 
+double Request::name_timeout(fuse_ino_t dir, double timeout) const noexcept {
+  timeout = timeout_of(dir, timeout);
+  if (fs.least_timeout_s == 0) return timeout;
+  Attr attr;
+  return fs.cache.peek_attr(id(dir), attr) ? rested(attr, timeout)
+                                           : std::min(timeout, fs.least_timeout_s);
+}
+
 fuse_entry_param Request::entry_param(const Entry& entry, fuse_ino_t dir) const noexcept {
   fuse_entry_param param{};
   param.ino = fs.cache.number_of(entry.id);
@@ -139,7 +147,7 @@ fuse_entry_param Request::entry_param(const Entry& entry, fuse_ino_t dir) const 
   }
   param.attr = to_stat(entry.attr);
   param.attr_timeout = entry_attr_timeout(entry, param.ino);
-  param.entry_timeout = timeout_of(dir, fs.entry_timeout_s);
+  param.entry_timeout = name_timeout(dir, fs.entry_timeout_s);
   return param;
 }
 

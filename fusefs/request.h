@@ -22,6 +22,7 @@
 
 #include "core/base/assert.h"
 #include "core/cache/cache.h"
+#include "core/cache/rest.h"
 #include "fusefs/open_table.h"
 #include "fusefs/transport.h"
 #include "fusefs/worker_loop.h"
@@ -47,6 +48,8 @@ struct Daemon {
   // Somebody tells of what others do to the objects that have a durable number, and to the root. The times are
   // then for these.
   bool watched = false;
+  // If not 0, the times are the most: what has changed lately is for that long, and what has rested for longer.
+  double least_timeout_s = 0;
   // Set at INIT. Linux 6.9 to 6.12 do not drop a listing when they are told to.
   bool keeps_listings = false;
   // Set before the threads start.
@@ -186,9 +189,9 @@ struct Request {
   // How long the kernel may use these attributes of an inode that is counted or pinned, as an answer to a
   // question for them: the kernel compares when it asked with when it was last told that they change.
   double attr_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
-    if (S_ISDIR(attr.mode)) return timeout_of(number, fs.directory_timeout_s);
+    if (S_ISDIR(attr.mode)) return rested(attr, timeout_of(number, fs.directory_timeout_s));
     if (fs.backing != nullptr && kernel_cannot_tell(id)) return 0;
-    const double timeout = timeout_of(number, fs.attr_timeout_s);
+    const double timeout = rested(attr, timeout_of(number, fs.attr_timeout_s));
     return attr.untold ? std::min(timeout, kUntoldS) : timeout;
   }
   // The same where it does not compare: after a change, to an inode that it knows.
@@ -199,6 +202,14 @@ struct Request {
   double timeout_of(fuse_ino_t number, double timeout) const noexcept {
     return untold(number) ? std::min(timeout, kUntoldS) : timeout;
   }
+  // A time for what has these attributes, if times grow.
+  double rested(const Attr& attr, double timeout) const noexcept {
+    if (fs.least_timeout_s == 0) return timeout;
+    const double rest_s = static_cast<double>(rest_ms(attr.ctime)) / 1000;
+    return std::min(timeout, std::max(fs.least_timeout_s, rest_s));
+  }
+  // The same for names in a directory, or what is not there.
+  double name_timeout(fuse_ino_t dir, double timeout) const noexcept;
   // Whether the kernel may change an inode by itself and not know that it does, so that it has to ask: by a
   // mapping, or, if it is an older one, by any write.
   bool kernel_cannot_tell(NodeId id) const noexcept {

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -64,6 +65,10 @@ CacheOptions cache_options(const Options& options) {
   if (options.cache_ttl) {
     const auto ms = static_cast<std::uint64_t>(options.cache_ttl->count());
     cache.ttl_ticks = (ms + kTickMs - 1) / kTickMs;
+  }
+  const auto least = static_cast<std::uint64_t>(options.coherence.ttl_least.count());
+  if (least != 0 && cache.ttl_ticks != kForeverTicks) {
+    cache.ttl_least_ticks = std::min((least + kTickMs - 1) / kTickMs, cache.ttl_ticks);
   }
   // What nobody tells of is asked for again after a while. A shorter time is for all.
   if (watched && cache.ttl_ticks / 4 > kUntoldTicks) cache.unnumbered_ttl_ticks = kUntoldTicks;
@@ -132,6 +137,11 @@ Status mark_directories(std::unique_ptr<LocalStore>& store, const Options& optio
     Result<std::unique_ptr<LocalStore>> again = LocalStore::open(options.source, how);
     if (!again) return again.error();
     store = std::move(again).value();
+    // It is the same directory, unless somebody was quick.
+    if (const Status marked = local::mark_directory(events.get(), store->seen_by_others());
+        !marked) {
+      return marked;
+    }
   }
   store->mark_directories(std::move(twin));
   return Status();
@@ -186,6 +196,15 @@ std::string try_to_start(const std::string& what, Start start) {
   return {};
 }
 
+// The session comes later, and requests after that.
+std::string start_pruner(std::optional<Pruner>& pruner, const Daemon& daemon) {
+  return try_to_start("the pruner", [&] {
+    pruner.emplace(daemon.cache, [&daemon](std::span<const std::uint64_t> numbers) {
+      return send_prune(fuse_session_fd(daemon.session), numbers);
+    });
+  });
+}
+
 // Before the threads, who may be asked for its statistics.
 std::string make_watch(std::optional<SourceWatch>& watch, const Options& options,
                        const Daemon& daemon, const LocalStore& store) {
@@ -238,20 +257,21 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 directories,
                 registry,
                 options.transport,
-                options.coherence.mode == Coherence::Mode::kWatch};
+                options.coherence.mode == Coherence::Mode::kWatch,
+                seconds(options.coherence.ttl_least)};
   // Outlives libfuse's threads: they may be the ones who want memory.
-  Pruner pruner(cache,
-                [&](auto some) { return send_prune(fuse_session_fd(daemon.session), some); });
-  stats.set_pruner(pruner);
-  std::string error;
-  std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, error);
-  if (!mount) return fail(error);
+  std::optional<Pruner> pruner;
+  std::string wrong = start_pruner(pruner, daemon);
+  if (!wrong.empty()) return fail(wrong);
+  stats.set_pruner(*pruner);
+  std::unique_ptr<FuseMount> mount = FuseMount::mount(mount_request(options), ops, &daemon, wrong);
+  if (!mount) return fail(wrong);
 
   WorkerLoop loop(mount->session(), options.threads, [&registry](const auto& serve_requests) {
     serve_on_thread(registry, serve_requests);
   });
   std::optional<Ticker> ticker;
-  std::string wrong = try_to_start("the clock", [&] { ticker.emplace(cache, registry, loop); });
+  wrong = try_to_start("the clock", [&] { ticker.emplace(cache, registry, loop); });
   stats.set_loop(loop);
   daemon.session = mount->session();
   daemon.loop = &loop;
@@ -265,13 +285,13 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   if (watch) stats.set_watch(*watch);
   if (wrong.empty()) wrong = start_threads(loop, options.threads);
   if (wrong.empty() && watch) wrong = begin_watch(*watch, options, daemon, std::move(events));
-  if (!wrong.empty()) return give_up(wrong, *mount, loop, watch, pruner);
+  if (!wrong.empty()) return give_up(wrong, *mount, loop, watch, *pruner);
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.
   say_that_it_is_mounted(options);
   launcher.ready();
   const int status =
-      serve_until_end(*mount, loop, signals, [&] { return stop_telling(watch, pruner); });
+      serve_until_end(*mount, loop, signals, [&] { return stop_telling(watch, *pruner); });
   backing.stop();
   // With the rings, whose threads have accounts in the loop, and may be asked for statistics.
   mount.reset();

@@ -123,6 +123,8 @@ Result<NodeId> BasicCache<Policy>::adopt(Worker& me, const Found& found,
     core_.slots.free_inode(slot);
   }
   core_.store.release(found.node);  // The inode has a node of its own.
+  // What is cached of it may be of when somebody told: of one name, and now there are two.
+  if (found.attr.untold) invalidate(id_of(index));
   return id_of(index);
 }
 

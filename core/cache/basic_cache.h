@@ -84,6 +84,7 @@ class BasicCache final : public Cache {
   std::size_t choose_to_prune(std::span<std::uint64_t> numbers) noexcept override {
     return pruning_.choose(numbers);
   }
+  void cannot_prune() noexcept override { pruning_.give_up(); }
   void set_tick(std::uint64_t tick) noexcept override { core_.clock.set(tick); }
   void housekeep(Worker& me) override;
   void drop_unused(Worker& me) override { evictor_.drop_unused(me); }

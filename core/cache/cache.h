@@ -50,6 +50,9 @@ struct CacheOptions {
   // attributes that say so (Attr::untold). Less than a quarter of ttl_ticks, which is finite. 0: ttl_ticks is
   // for all.
   std::uint64_t unnumbered_ttl_ticks = 0;
+  // If not 0: what has changed lately is served for that long, and only what has rested for longer, up to
+  // ttl_ticks, see rest.h. At most ttl_ticks, which is finite; and without unnumbered_ttl_ticks.
+  std::uint64_t ttl_least_ticks = 0;
   std::uint64_t hash_seed = 0;  // 0: from the system's random source.
   std::uint32_t slots_max = 0;  // Hard limit on inodes and on dentries each; 0: by address space.
   std::uint64_t seq_start = 0;  // For tests: slots begin their sequence counts near 2 * this.
@@ -305,6 +308,8 @@ class Cache {
   // The numbers of inodes that the kernel should be asked to give back; how many. 0: none are wanted now, or
   // there are none. By one thread. See prune.h.
   virtual std::size_t choose_to_prune(std::span<std::uint64_t> numbers) noexcept = 0;
+  // The kernel cannot be asked: `tell` is not called any more.
+  virtual void cannot_prune() noexcept = 0;
 
   // --- Time.
 

@@ -13,6 +13,7 @@
 #include "core/cache/inode_section.h"
 #include "core/cache/name_key.h"
 #include "core/cache/orphans.h"
+#include "core/cache/rest.h"
 #include "core/cache/slots.h"
 #include "core/policy/policy.h"
 #include "core/store/atime_rule.h"
@@ -98,13 +99,14 @@ class CacheClock {
 template <LockingPolicy Policy>
 struct Core {
   Core(Store& from, std::unique_ptr<Slots> arena, std::uint64_t ttl,
-       std::uint64_t unnumbered_ttl = 0) noexcept
+       std::uint64_t unnumbered_ttl = 0, std::uint64_t ttl_least = 0) noexcept
       : store(from),
         slots_owner(std::move(arena)),
         slots(*slots_owner),
         unused(slots),
         ttl_ticks(ttl),
-        unnumbered_cut(unnumbered_ttl == 0 ? 0 : ttl - unnumbered_ttl) {}
+        unnumbered_cut(unnumbered_ttl == 0 ? 0 : ttl - unnumbered_ttl),
+        ttl_least_ticks(ttl_least) {}
 
   Store& store;
   const std::unique_ptr<Slots> slots_owner;
@@ -112,7 +114,8 @@ struct Core {
   ReclaimQueue unused;
   Orphans orphans;
   const std::uint64_t ttl_ticks;
-  const std::uint64_t unnumbered_cut;  // What the time for what nobody tells of is less.
+  const std::uint64_t unnumbered_cut;   // What the time for what nobody tells of is less.
+  const std::uint64_t ttl_least_ticks;  // 0: times do not grow.
   Policy policy;
   CacheClock clock;
 
@@ -123,19 +126,23 @@ struct Core {
     return clock.now() + ttl_ticks;
   }
   // The same for names in a directory, or for attributes of an inode, of which whoever tells of others' changes
-  // may not tell. `until` is of until(), or has been cut already. REQUIRES: the inode is pinned.
+  // may not tell, or, where times grow, which has not rested for long. `until` is of until(), or has been cut
+  // already. REQUIRES: the inode is pinned.
   std::uint64_t until_of(std::uint32_t index, std::uint64_t until_tick) const noexcept {
-    return is_told(index) ? until_tick : cut(until_tick);
+    // relaxed: when it changed, as somebody was told at some moment; half of two such times will do as well.
+    const Timestamp changed{slots.inode(index).ctime_sec.load(std::memory_order_relaxed), 0};
+    return until_rested(changed, is_told(index) ? until_tick : cut(until_tick));
   }
   std::uint64_t until_of(std::uint32_t index, const Attr& attr,
                          std::uint64_t until_tick) const noexcept {
-    return is_told(index) && !attr.untold ? until_tick : cut(until_tick);
+    const bool told = is_told(index) && !attr.untold;
+    return until_rested(attr.ctime, told ? until_tick : cut(until_tick));
   }
   // For an inode that is being entered into slot `index`.
   std::uint64_t until_of(std::uint32_t index, const Found& found,
                          std::uint64_t until_tick) const noexcept {
     const bool told = is_told(index, found.identity.generation) && !found.attr.untold;
-    return told ? until_tick : cut(until_tick);
+    return until_rested(found.attr.ctime, told ? until_tick : cut(until_tick));
   }
   // For what is told of with the attributes, and was asked for without them: they say whether it is. REQUIRES:
   // the inode lock.
@@ -191,6 +198,11 @@ struct Core {
   }
 
  private:
+  std::uint64_t until_rested(Timestamp changed, std::uint64_t until_tick) const noexcept {
+    if (ttl_least_ticks == 0) return until_tick;
+    const std::uint64_t rest = static_cast<std::uint64_t>(rest_ms(changed)) / kTickMs;
+    return std::min(until_tick, clock.now() + std::max(rest, ttl_least_ticks));
+  }
   bool is_told(std::uint32_t index) const noexcept {
     return is_told(index, slots.inode(index).identity_generation.load(std::memory_order_relaxed));
   }

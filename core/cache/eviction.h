@@ -29,7 +29,8 @@ class Evictor {
   static constexpr std::uint32_t kBatch = 64;
   static constexpr std::uint8_t kUsed = 2;         // The mark of a dentry that was hit.
   static constexpr std::uint32_t kEffort = 16384;  // Slots a sweep looks at, at most.
-  // What is taken from, until a failed sweep is repeated: 1 for a batch that was given back, 16 for nothing.
+  // What is taken from, until a failed sweep is repeated: 1 for a batch that was given back, 16 for nothing,
+  // since there may be an answer soon; but 1 if the kernel cannot be asked.
   static constexpr std::int32_t kPatience = 1024;
   static constexpr int kRounds = 8;  // Of drop_unused, at most.
 
@@ -61,16 +62,18 @@ class Evictor {
     const bool short_lately = patience_.load(std::memory_order_relaxed) > 0;
     if (short_lately) {
       evicted = take_given_back(me);
-      pruning_.replace(evicted);
       // Callers that race may count a little too few; it is a rough measure.
-      patience_.fetch_sub(evicted != 0 ? 1 : kPatience / kBatch, std::memory_order_relaxed);
+      const bool in_vain = evicted == 0 && pruning_.is_able();
+      patience_.fetch_sub(in_vain ? kPatience / kBatch : 1, std::memory_order_relaxed);
     }
     const bool look = insist || !short_lately;
     if (!look && evicted == 0) return;
     if (look) {
       const std::uint32_t bound = core_.slots.dentry_bound();
       const std::uint32_t steps = insist ? 3 * bound : std::min(3 * bound, kEffort);
-      evicted += sweep(me, steps, kBatch, false);
+      // What was given back has its turn, and the hand lowers its mark at each visit.
+      const bool spare = !insist && pruning_.given_back().size() != 0;
+      evicted += sweep(me, spare ? std::min(steps, bound) : steps, kBatch, Sweep::kAny, spare);
     }
     dentries_.limbo().drain();
     const std::size_t freed = reclaimer_.run(me);
@@ -87,7 +90,7 @@ class Evictor {
   }
 
   // Keeps names that do not exist from crowding out those that do.
-  void trim_negatives(Worker& me) { sweep(me, kEffort, kBatch, true); }
+  void trim_negatives(Worker& me) { sweep(me, kEffort, kBatch, Sweep::kNegative); }
   bool too_many_negatives() const noexcept {
     return dentries_.negatives() > std::max(kBatch, core_.slots.names_for_limit() / 4);
   }
@@ -98,7 +101,7 @@ class Evictor {
   void drop_unused(Worker& me) {
     for (int round = 0; round < kRounds; ++round) {
       const std::uint32_t bound = core_.slots.dentry_bound();
-      const std::uint32_t evicted = sweep(me, 3 * bound, bound, false);
+      const std::uint32_t evicted = sweep(me, 3 * bound, bound, Sweep::kAny);
       dentries_.limbo().drain();
       if (reclaimer_.run(me) == 0 && evicted == 0) return;
     }
@@ -122,16 +125,20 @@ class Evictor {
 
   std::uint32_t take_given_back(Worker& me) {
     std::uint32_t evicted = 0;
+    std::uint32_t inodes = 0;
     for (std::uint32_t steps = 4 * kBatch; steps > 0 && evicted < kBatch; --steps) {
       const std::optional<std::uint32_t> index = pruning_.given_back().pop();
       if (!index) break;
-      if (evict_name_of(*index)) ++evicted;
+      const std::uint32_t before = evicted;
+      while (evict_name_of(*index)) ++evicted;
+      if (evicted != before) ++inodes;
     }
+    pruning_.replace(inodes);
     me.count(Counter::kDentryEvicted, evicted);
     return evicted;
   }
 
-  // Of several names one goes, and the inode stays: the hand will come by.
+  // Of several names the first.
   bool evict_name_of(std::uint32_t child) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     std::uint32_t index = 0;
@@ -149,16 +156,16 @@ class Evictor {
     return kill(index, stamp, core_.slots.dentry(index).parent_index.load(kRelaxed));
   }
 
-  std::uint32_t sweep(Worker& me, std::uint32_t steps, std::uint32_t wanted, bool negatives_only) {
+  enum class Sweep : std::uint8_t { kAny, kNegative };
+  std::uint32_t sweep(Worker& me, std::uint32_t steps, std::uint32_t wanted, Sweep what,
+                      bool spare = false) {
     std::lock_guard lock(mutex_);
-    // What was given back has its turn, unless all is wanted.
-    const bool spare = pruning_.given_back().size() != 0 && wanted <= kBatch;
     const std::uint32_t bound = core_.slots.dentry_bound();
     std::uint32_t evicted = 0;
     std::uint32_t at = hand_.load(std::memory_order_relaxed);
     for (; steps > 0 && evicted < wanted; --steps) {
       at = at + 1 < bound ? at + 1 : 1;
-      if (at < bound && try_evict(at, negatives_only, spare)) ++evicted;
+      if (at < bound && try_evict(at, what == Sweep::kNegative, spare)) ++evicted;
     }
     hand_.store(at, std::memory_order_relaxed);
     me.count(Counter::kDentryEvicted, evicted);
@@ -180,9 +187,9 @@ class Evictor {
       std::atomic<std::uint8_t>& mark = core_.slots.clock(index);
       const std::uint8_t now = mark.load(kRelaxed);
       const bool asked = now == Pruning<Policy>::kAsked;
-      if (asked && spare) return false;
       if (now != 0) {
-        mark.store(asked ? std::uint8_t{0} : static_cast<std::uint8_t>(now - 1), kRelaxed);
+        const int lowered = asked ? (spare ? 1 : 0) : now - 1;
+        mark.store(static_cast<std::uint8_t>(lowered), kRelaxed);
         return false;
       }
     }

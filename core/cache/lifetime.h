@@ -13,7 +13,8 @@ namespace evenfs {
 template <LockingPolicy Policy>
 BasicCache<Policy>::BasicCache(Store& store, std::unique_ptr<Slots> slots,
                                const CacheOptions& options)
-    : core_(store, std::move(slots), options.ttl_ticks, options.unnumbered_ttl_ticks),
+    : core_(store, std::move(slots), options.ttl_ticks, options.unnumbered_ttl_ticks,
+            options.ttl_least_ticks),
       dentries_(core_),
       inodes_(core_),
       reclaimer_(core_, inodes_),
@@ -30,6 +31,11 @@ Result<std::unique_ptr<BasicCache<Policy>>> BasicCache<Policy>::create(
   if (options.unnumbered_ttl_ticks != 0 &&
       (options.ttl_ticks == kForeverTicks ||
        options.unnumbered_ttl_ticks >= options.ttl_ticks / 4)) {
+    return Errno(EINVAL);
+  }
+  if (options.ttl_least_ticks != 0 &&
+      (options.ttl_ticks == kForeverTicks || options.ttl_least_ticks > options.ttl_ticks ||
+       options.unnumbered_ttl_ticks != 0)) {
     return Errno(EINVAL);
   }
   std::uint64_t seed = options.hash_seed;
@@ -71,6 +77,11 @@ std::uint32_t BasicCache<Policy>::take_inode_slot(Worker& me) {
   Slots& slots = core_.slots;
   if (slots.is_filling()) evictor_.keep_room(me);
   if (const auto slot = slots.reuse_inode()) return *slot;
+  // Slots of the other kind are free, and this one is wanting.
+  if (!slots.room() && slots.has_reserve()) {
+    evictor_.make_room(me, false);
+    if (const auto slot = slots.reuse_inode()) return *slot;
+  }
   // Past the limit, if need be: an inode that the kernel is to know must have a slot.
   if (const auto slot = slots.carve_inode()) return *slot;
   evictor_.make_room(me, true);
@@ -82,6 +93,11 @@ std::uint32_t BasicCache<Policy>::take_dentry_slot(Worker& me) {
   Slots& slots = core_.slots;
   if (slots.is_filling()) evictor_.keep_room(me);
   if (const auto slot = slots.reuse_dentry()) return *slot;
+  // Slots of the other kind are free, and this one is wanting.
+  if (!slots.room() && slots.has_reserve()) {
+    evictor_.make_room(me, false);
+    if (const auto slot = slots.reuse_dentry()) return *slot;
+  }
   if (const auto slot = slots.carve_dentry()) return *slot;
   evictor_.make_room(me, true);
   return slots.reuse_dentry().value_or(0);

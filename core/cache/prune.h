@@ -40,6 +40,7 @@ class GivenBack {
     if (count == ring_.size()) return;
     ring_[(first_ + count) % ring_.size()] = index;
     size_.store(count + 1, std::memory_order_relaxed);
+    pushed_.store(pushed_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   std::optional<std::uint32_t> pop() noexcept {
     const std::lock_guard lock(mutex_);
@@ -51,12 +52,15 @@ class GivenBack {
     return index;
   }
   std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  // How many ever, but for what found it full.
+  std::uint32_t pushed() const noexcept { return pushed_.load(std::memory_order_relaxed); }
 
  private:
   FutexMutex mutex_;                 // A leaf lock.
   std::vector<std::uint32_t> ring_;  // Under mutex_, as is first_.
   std::uint32_t first_ = 0;
-  std::atomic<std::uint32_t> size_{0};  // Written under mutex_.
+  std::atomic<std::uint32_t> size_{0};  // Written under mutex_, as is the next.
+  std::atomic<std::uint32_t> pushed_{0};
 };
 
 template <LockingPolicy Policy>
@@ -76,22 +80,40 @@ class Pruning {
   void on_shortage(std::function<void()> tell) { tell_ = std::move(tell); }
 
   GivenBack& given_back() noexcept { return given_back_; }
-  // How many should have been given back and wait.
-  std::uint32_t share() const noexcept { return share_; }
+
+  // The kernel cannot be asked.
+  void give_up() noexcept { able_.store(false, std::memory_order_relaxed); }
+  bool is_able() const noexcept { return able_.load(std::memory_order_relaxed); }
 
   // Once in so many calls, while less was given back than should have been.
   bool is_due() noexcept {
     constexpr std::uint32_t kEach = 64;
-    return there() < share_ && calls_.fetch_add(1, std::memory_order_relaxed) % kEach == 0;
+    return is_able() && there() < share_ &&
+           calls_.fetch_add(1, std::memory_order_relaxed) % kEach == 0;
   }
-  // The evictor has found too little.
+  // The evictor has found too little. While little of what was asked for comes, because it is all in use, that
+  // is asked ever more seldom.
   void fill_up() noexcept {
-    const std::uint32_t have = there();
-    if (have < share_) wanted_.fetch_add(share_ - have, std::memory_order_relaxed);
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    constexpr std::uint32_t kSeldom = 1024;
+    if (!is_able() || there() >= share_ || wanted_.load(kRelaxed) != 0) return;
+    // Callers that race may skip one time less or more.
+    if (const std::uint32_t skip = skip_.load(kRelaxed); skip != 0) {
+      return skip_.store(skip - 1, kRelaxed);
+    }
+    const std::uint32_t asked = share_ - given_back_.size();
+    const std::uint32_t came =
+        given_back_.pushed() - pushed_before_.exchange(given_back_.pushed(), kRelaxed);
+    const bool in_vain = came < asked_before_.exchange(asked, kRelaxed) / 4;
+    const std::uint32_t next = in_vain ? std::min(2 * skips_.load(kRelaxed) + 1, kSeldom) : 0;
+    skips_.store(next, kRelaxed);
+    skip_.store(next, kRelaxed);
+    wanted_.fetch_add(asked, kRelaxed);
     if (tell_) tell_();
   }
-  // It has taken so many. A part of a share is worth a word.
+  // It has taken so many inodes. A part of a share is worth a word.
   void replace(std::uint32_t count) noexcept {
+    if (!is_able()) return;
     const std::uint32_t enough = share_ / kParts;
     const std::uint32_t before = wanted_.fetch_add(count, std::memory_order_relaxed);
     if (before < enough && before + count >= enough && tell_) tell_();
@@ -148,8 +170,15 @@ class Pruning {
   const std::uint32_t share_;
   GivenBack given_back_;
   std::function<void()> tell_;
-  std::atomic<std::uint32_t> wanted_{0};     // Raised by anyone, lowered by who chooses.
-  std::atomic<std::uint32_t> calls_{0};      // Of is_due.
+  std::atomic<std::uint32_t> wanted_{0};  // Raised by anyone, lowered by who chooses.
+  std::atomic<bool> able_{true};          // By who asks.
+  std::atomic<std::uint32_t> calls_{0};   // Of is_due.
+  // Of fill_up: what had come when it asked last, and for how many; how many times it does not ask, and how
+  // many of these are left.
+  std::atomic<std::uint32_t> pushed_before_{0};
+  std::atomic<std::uint32_t> asked_before_{0};
+  std::atomic<std::uint32_t> skips_{0};
+  std::atomic<std::uint32_t> skip_{0};
   std::uint32_t hand_ = NodeId::kRootIndex;  // Of who chooses.
 };
 

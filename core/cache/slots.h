@@ -4,8 +4,9 @@
 // What lock-free readers may look at lies in one memfd; what only the locked side uses lies in
 // private memory, in parallel arrays. Everything is found by index and nothing ever moves.
 //
-// The memory limit is soft: room() says whether a fresh slot would pass it, and the caller evicts
-// first. Only the reserved range itself, much larger, is a hard end (allocation then fails).
+// The memory limit is soft: is_filling() and has_reserve() say how near it is, and the caller evicts
+// first; cells are refused where there is no room(). Only the reserved range itself, much larger, is a hard
+// end (allocation then fails).
 //
 // In ASan builds what only the owner of a live slot may use is poisoned while the slot is free:
 // an inode's node and names, a dentry's hook, whole cells. Counts, locks and public fields are not:

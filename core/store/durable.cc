@@ -66,7 +66,7 @@ DurableNumbers::DurableNumbers(const Seen& root, int fd) noexcept {
 std::optional<std::uint64_t> DurableNumbers::number_of(const Seen& seen) const noexcept {
   const std::uint64_t ino = seen.stat.stx_ino;
   if (layout_ == nullptr || (ino >> kInoBits) != 0 || device_of(seen) != dev_) return std::nullopt;
-  if (S_ISDIR(seen.stat.stx_mode) && seen.stat.stx_mnt_id != mount_) return std::nullopt;
+  if (S_ISDIR(seen.stat.stx_mode) && !is_in_mount(seen)) return std::nullopt;
   if (seen.handle.type != layout_->type || seen.handle.length != layout_->length) {
     return std::nullopt;
   }

@@ -32,6 +32,8 @@ class DurableNumbers {
 
   // With Identity::kDurable. The root itself has none: its id is the same in every life.
   std::optional<std::uint64_t> number_of(const Seen& seen) const noexcept;
+  // Whether it was reached within the root's mount: what is mounted on a name is told of elsewhere.
+  bool is_in_mount(const Seen& seen) const noexcept { return seen.stat.stx_mnt_id == mount_; }
   // Of a handle that the kernel tells of the file system of the root; 1 for the root itself.
   std::optional<std::uint64_t> number_of(const HandleView& handle) const noexcept;
   // REQUIRES: known().

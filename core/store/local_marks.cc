@@ -41,8 +41,10 @@ local::MarkStats LocalStore::marks() const {
 
 Attr LocalStore::attr_of(const local::Seen& seen, bool told) const noexcept {
   Attr attr = local::attr_of(seen.stat);
-  // A directory's own mark tells of it. Another name may be where nobody tells.
-  attr.untold = marks_ != nullptr && !S_ISDIR(attr.mode) && !(told && attr.nlink == 1);
+  // A directory's own mark tells of it. Another name may be where nobody tells, as may be the name of a file
+  // that is mounted on this one.
+  const bool only_here = told && attr.nlink == 1 && durable_.is_in_mount(seen);
+  attr.untold = marks_ != nullptr && !S_ISDIR(attr.mode) && !only_here;
   return attr;
 }
 

@@ -168,7 +168,7 @@ helpers=()
 
 # Too few threads: one line, about what could not be started.
 fresh
-for most in {3..40}; do
+for most in {2..40}; do
   status=0
   prlimit --nproc="$most" "$bin_dir/evenfs" "$src" "$mnt" --threads=2 --coherence=watch \
     >"$tmp/out" 2>"$tmp/err" || status=$?
@@ -180,7 +180,7 @@ for most in {3..40}; do
   sed 's/:[^:]*$//' "$tmp/err" >>"$tmp/wanting"
 done
 unmount "$mnt"
-expect "what could not be started" "the clock,the watch,2 threads,the watch" \
+expect "what could not be started" "the pruner,the clock,the watch,2 threads,the watch" \
   "$(sed -n 's/^evenfs: cannot start //p' "$tmp/wanting" | uniq | paste -sd,)"
 
 TMPDIR=$tmp/namespace

@@ -58,6 +58,10 @@ refused 'entry-timeout' "$src" "$mnt" --entry-timeout=-1
 refused 'attr-timeout' "$src" "$mnt" -o attr_timeout=1y
 refused 'negative-timeout' "$src" "$mnt" --negative-timeout=
 refused 'cache-ttl' "$src" "$mnt" --cache-ttl=1e3
+refused 'coherence' "$src" "$mnt" --coherence=ttl=2s..1s
+refused 'coherence' "$src" "$mnt" --coherence=ttl=0..1s
+refused 'coherence' "$src" "$mnt" --coherence=ttl=1s..
+refused 'coherence' "$src" "$mnt" -o coherence=ttl=..1s
 refused 'coherence' "$src" "$mnt" --coherence=mostly
 refused 'coherence' "$src" "$mnt" --coherence=ttl
 refused 'coherence' "$src" "$mnt" -o coherence=ttl=soon
@@ -116,6 +120,7 @@ times() {
 }
 start && times ttl=1s 1.0 1.0 1.0 1.0
 start --coherence=ttl=250ms && times ttl=250ms 0.25 0.25 0.25 0.25
+start --coherence=ttl=250ms..5s && times ttl=250ms..5s 5.0 5.0 5.0 5.0
 start -o coherence=ttl=5 && times ttl=5s 5.0 5.0 5.0 5.0
 start --coherence=strict && times strict 0.0 0.0 0.0 0.0
 year=31536000.0

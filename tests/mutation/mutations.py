@@ -165,7 +165,7 @@ COUNTS = (
     one("mark-with-names", "the mark does not look at the names (L2)", RECLAIM,
         "priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()",
         "priv.refs.load(std::memory_order_acquire) != 0", LIFETIME_RACE, TORTURE,
-        hidden="as mark-with-references"),
+        hidden="the settle looks again; until then an inode that is in use is only slower"),
     Mutation("names-do-not-keep", "an inode with a name is freed (L2)",
              (Edit(RECLAIM, "priv.refs.load(std::memory_order_acquire) != 0 || !priv.names.empty()",
                    "priv.refs.load(std::memory_order_acquire) != 0"),

@@ -2,7 +2,9 @@
 // Each request about names, attributes and extended attributes in its normal form, and what it answers.
 #include <sys/xattr.h>
 
+#include "tests/support/hooked_store.h"
 #include "tests/support/protocol_fixture.h"
+#include "tests/support/store_fixture.h"
 
 namespace evenfs::test {
 namespace {
@@ -61,6 +63,37 @@ TEST_F(Timeouts, EachAnswerHasItsOwn) {
   EXPECT_EQ(ask(request::getattr(file)).get<fuse_attr_out>().attr_valid, 5U);
   EXPECT_EQ(ask(request::chmod(file, 0600)).get<fuse_attr_out>().attr_valid, 5U);
   EXPECT_EQ(ask(request::statx(file)).get<StatxOut>().attr_valid, 5U);
+}
+
+// The times are the most. What changed a thousand seconds ago is for a hundred; names go by their directory.
+TEST(TimeoutsThatGrow, AreByHowLongTheObjectHasRested) {
+  MemoryStore::Options on_time;
+  on_time.clock = MemoryStore::Clock::kReal;
+  MemoryStore memory(on_time);
+  HookedStore store(memory);
+  FakeKernel::Settings settings = FakeKernel::small();
+  settings.entry_timeout_s = settings.attr_timeout_s = settings.negative_timeout_s = 600;
+  settings.least_timeout_s = 2;
+  FakeKernel kernel(store, settings);
+  kernel.negotiate();
+  const auto entry = [&](Message request) {
+    return kernel.ask(std::move(request)).get<fuse_entry_out>();
+  };
+  const Node root = memory.root()->node;
+  const Node dir = memory.mkdir(root, name_of("d"), 0755, Cred{})->node;
+  ASSERT_TRUE(memory.mknod(dir, name_of("f"), S_IFREG | 0644, 0, Cred{}).ok());
+  store.set_older(1000);
+  const auto found = entry(request::lookup(kRootNumber, "d"));
+  EXPECT_EQ(found.entry_valid, 2U) << "the root is young";
+  EXPECT_NEAR(static_cast<double>(found.attr_valid), 100, 1);
+  const auto file = entry(request::lookup(found.nodeid, "f"));
+  EXPECT_NEAR(static_cast<double>(file.entry_valid), 100, 1);
+  EXPECT_NEAR(static_cast<double>(file.attr_valid), 100, 1);
+  EXPECT_NEAR(static_cast<double>(entry(request::lookup(found.nodeid, "none")).entry_valid), 100,
+              1);
+  EXPECT_EQ(entry(request::lookup(kRootNumber, "none")).entry_valid, 2U);
+  store.set_older(100'000);
+  EXPECT_EQ(kernel.ask(request::chmod(file.nodeid, 0600)).get<fuse_attr_out>().attr_valid, 2U);
 }
 
 TEST_F(WithoutNegativeTimeout, AMissingNameIsAnErrorThatTheKernelDoesNotKeep) {

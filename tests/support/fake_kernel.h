@@ -51,6 +51,7 @@ class FakeKernel {
     double attr_timeout_s = 1;
     double negative_timeout_s = 1;
     bool watched = false;
+    double least_timeout_s = 0;
     unsigned threads = 0;  // For start().
   };
   static constexpr std::size_t kPadding = std::size_t{1} << 17;  // Bytes.

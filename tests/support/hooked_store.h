@@ -55,6 +55,9 @@ class HookedStore final : public Store {
   // As if the store's files were read by this rule. Before the store is used.
   void set_atime_rule(AtimeRule rule) { caps_.atime_rule = rule; }
 
+  // From now on what is looked up, or asked for its attributes, has changed so many seconds earlier.
+  void set_older(std::int64_t seconds) { older_s_.store(seconds, std::memory_order_relaxed); }
+
   // The next `operation` ("lookup", "rename", ...) calls `hook` first; an error is its answer.
   void before(std::string operation, Before hook) {
     const std::lock_guard lock(mutex_);
@@ -121,7 +124,11 @@ class HookedStore final : public Store {
     return behind_.without_fsetid(cred);
   }
   Result<Found> lookup(const Node& dir, NameRef name) override {
-    return around("lookup", [&] { return behind_.lookup(dir, name); });
+    return around("lookup", [&] {
+      Result<Found> found = behind_.lookup(dir, name);
+      if (found) age(found->attr);
+      return found;
+    });
   }
   Result<Found> lookup_parent(const Node& dir) override {
     return around("lookup_parent", [&] { return behind_.lookup_parent(dir); });
@@ -130,7 +137,11 @@ class HookedStore final : public Store {
     return around("find", [&] { return behind_.find(durable); });
   }
   Result<Attr> getattr(const Node& node, File* file) override {
-    return around("getattr", [&] { return behind_.getattr(node, file); });
+    return around("getattr", [&] {
+      Result<Attr> attr = behind_.getattr(node, file);
+      if (attr) age(*attr);
+      return attr;
+    });
   }
   Result<Attr> setattr(const Node& node, const SetAttr& change, File* file) override {
     return around("setattr", [&] { return behind_.setattr(node, change, file); });
@@ -247,6 +258,7 @@ class HookedStore final : public Store {
   }
 
   // What nobody will hear of: its node is given back.
+  void age(Attr& attr) const { attr.ctime.sec -= older_s_.load(std::memory_order_relaxed); }
   void drop(const Result<Found>& lost) {
     if (lost) behind_.release(lost->node);
   }
@@ -262,6 +274,7 @@ class HookedStore final : public Store {
     int error = 0;
   };
 
+  std::atomic<std::int64_t> older_s_{0};
   Store& behind_;
   StoreCaps caps_;
   mutable std::mutex mutex_;

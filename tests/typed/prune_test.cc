@@ -129,6 +129,70 @@ TYPED_TEST(Prune, WhatIsGivenBackIsUsedAgain) {
   EXPECT_EQ(w.count(Counter::kForgetExcess), 0U);
 }
 
+TYPED_TEST(Prune, SoIsWhatHasSeveralNames) {
+  PruneWorld<TypeParam> w;
+  for (int i = 0; i < 10000; ++i) {
+    const std::string name = std::to_string(i);
+    const NodeId id = w.mknod(kRoot, name).id;
+    for (const char* also : {"a", "b"}) {
+      ASSERT_TRUE(w.cache->link(*w.me, id, kRoot, name_of(also + name)).ok());
+      w.forget(id);
+    }
+    if (std::exchange(w.shortages, 0) == 0) continue;
+    for (const std::uint64_t number : w.chosen()) w.forget(w.id_of(number));
+  }
+  const CacheStats stats = w.cache->stats();
+  EXPECT_LE(stats.memory_bytes, stats.memory_limit + stats.memory_limit / 8);
+  EXPECT_GT(stats.kernel_inodes, stats.inodes / 2U) << "more than needed was asked for";
+}
+
+// First many inodes, then few with many names: free slots of the one kind do not help the other.
+TYPED_TEST(Prune, TheLimitHoldsWhateverIsWanted) {
+  constexpr int kFiles = 20;
+  PruneWorld<TypeParam> w;
+  for (int i = 0; i < 6000; ++i) w.forget(w.mknod(kRoot, "f" + std::to_string(i)).id);
+  std::vector<Node> files;
+  for (int i = 0; i < kFiles; ++i) {
+    w.behind_file("g" + std::to_string(i));
+    files.push_back(w.behind(w.root_node(), "g" + std::to_string(i))->node);
+  }
+  for (int i = 0; i < 12000; ++i) {
+    const std::string name = "name" + std::to_string(i);
+    ASSERT_TRUE(
+        w.memory.link(files[static_cast<std::size_t>(i % kFiles)], w.root_node(), name_of(name))
+            .ok());
+    (void)w.peek(kRoot, name);
+    const CacheStats stats = w.cache->stats();
+    ASSERT_LE(stats.memory_bytes, stats.memory_limit + stats.memory_limit / 64) << i;
+  }
+}
+
+// A kernel that uses all it holds is asked ever more seldom.
+TYPED_TEST(Prune, WhatIsAskedForInVainIsAskedForSeldom) {
+  PruneWorld<TypeParam> w;
+  w.hold("f", kFull);
+  std::uint64_t asked = 0;
+  for (int i = 0; i < 20000; ++i) {
+    w.mknod(kRoot, "g" + std::to_string(i));
+    if (std::exchange(w.shortages, 0) != 0) asked += w.chosen().size();
+  }
+  EXPECT_GT(asked, 0U);
+  EXPECT_LT(asked, 20U * w.cache->slots_for_test().names_for_limit() / 8U);
+}
+
+TYPED_TEST(Prune, NothingIsWantedOfAKernelThatCannotBeAsked) {
+  PruneWorld<TypeParam> w;
+  w.hold("f", kFull);
+  w.cache->cannot_prune();
+  (void)w.chosen();
+  w.shortages = 0;
+  const std::uint64_t looks = w.count(Counter::kEvictGaveUp);
+  w.hold("g", kFull);
+  EXPECT_EQ(w.shortages, 0);
+  EXPECT_TRUE(w.chosen().empty());
+  EXPECT_LT(w.count(Counter::kEvictGaveUp) - looks, 20U) << "the hand looks in vain too often";
+}
+
 // The kernel gives back whatever it is asked for; what is in use it looks up again before the next 128 names.
 TYPED_TEST(Prune, WhatIsInUseIsNotAskedOfTheStoreAgain) {
   constexpr int kHot = 200;
