@@ -189,7 +189,8 @@ FILES = (
     one("kept-names-of-what-did-not-open", "a directory that the source has lost is kept as empty",
         "fusefs/open_directory.cc", "  if (!directory) return r.gone(open.id, directory.error());\n",
         "  if (!directory) {\n    open.under_way = std::move(under_way);\n"
-        "    return r.gone(open.id, directory.error());\n  }\n", "kept_test"),
+        "    return r.gone(open.id, directory.error());\n  }\n", "kept_test",
+        hidden="Request::gone has forgotten the directory, and with it the lease of that listing"),
     one("names-shown-to-all", "a user is shown the names of trusted attributes", XATTR,
         "r.maker().uid == 0 ? *got : hide_trusted(list.first(*got))", "*got", NAMES_T),
 )

@@ -69,4 +69,8 @@ MUTATIONS = (
     one("moved-by-us-is-told", "the kernel keeps what it knew of what we moved to where nobody tells", WATCHER,
         "  if (object) notifier_.add({Notice::What::kAttributes, *object});\n}\n", "  (void)object;\n}\n",
         WATCHED_T),
+    one("mounted-on-is-told", "what is mounted on a name counts as told by the name's directory", LOCAL_MARKS,
+        " && durable_.is_in_mount(seen);", ";", MARKS_T),
+    one("second-name-unasked", "what was told of one name is served when there is another", ANSWER,
+        "  if (found.attr.untold) invalidate(id_of(index));\n", "", OUTSIDE_T),
 )

@@ -263,6 +263,18 @@ TYPED_TEST(Outside, WhatIsUntoldIsServedForAShortTime) {
   EXPECT_EQ(w.fast_attr(f), Outcome::kHit);
 }
 
+// Nobody told of the second name when it was made.
+TYPED_TEST(Outside, WhatIsMetByASecondNameIsAskedForAgain) {
+  WatchedWorld<TypeParam> w{by_directory()};
+  w.behind_file("f");
+  const NodeId id = w.lookup(kRoot, "f").id;
+  ASSERT_TRUE(w.memory.link(w.behind(w.root_node(), "f")->node, w.root_node(), name_of("g")).ok());
+  EXPECT_EQ(w.getattr(id).nlink, 1U);
+  EXPECT_EQ(w.lookup(kRoot, "g").attr.nlink, 2U);
+  EXPECT_EQ(w.getattr(id).nlink, 2U);
+  EXPECT_TRUE(w.getattr(id).untold);
+}
+
 // Whether somebody tells of it shows with the attributes, so these have to be known, and still right.
 TYPED_TEST(Outside, AnAbsenceIsToldOfIfTheAttributesAre) {
   WatchedWorld<TypeParam> w{by_directory()};

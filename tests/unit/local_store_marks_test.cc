@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/marked_store.h"
+#include "tests/support/private_mounts.h"
 
 namespace evenfs::test {
 namespace {
@@ -97,6 +98,25 @@ TEST_F(LocalStoreMarks, AttributesAndContentAreToldByTheDirectory) {
   EXPECT_TRUE(marked_->told_of_object(SourceEvent::kAttributes, number(d)));
   EXPECT_EQ(::chmod((dir_ / "source").c_str(), 0700), 0);
   EXPECT_TRUE(marked_->told_of_object(SourceEvent::kAttributes, 1));
+}
+
+// The kernel tells the directory that the mounted file is in.
+TEST_F(LocalStoreMarks, AFileThatIsMountedOnANameIsUntold) {
+  write("outside/h");
+  const std::string refused = in_private_mounts([this] {
+    ASSERT_EQ(::mount((dir_ / "outside/h").c_str(), (dir_ / "source/f").c_str(), nullptr, MS_BIND,
+                      nullptr),
+              0);
+    MarkedStore here(dir_ / "source");
+    ASSERT_TRUE(here.works());
+    const Held f = here.user->look(here.user->root, "f");
+    EXPECT_TRUE(f.attr().untold);
+    const Result<Attr> again = here.store->getattr(f.node(), nullptr);
+    ASSERT_TRUE(again.ok());
+    EXPECT_TRUE(again->untold);
+    EXPECT_FALSE(here.user->look(here.user->look(here.user->root, "d"), "g").attr().untold);
+  });
+  if (!refused.empty()) GTEST_SKIP() << refused;
 }
 
 // What happens to a directory where nobody watches the one above.
