@@ -96,7 +96,12 @@ class Pruning {
   void fill_up() noexcept {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     constexpr std::uint32_t kSeldom = 1024;
-    if (!is_able() || there() >= share_ || wanted_.load(kRelaxed) != 0) return;
+    if (!is_able()) return;
+    if (wanted_.load(kRelaxed) != 0) {  // Too few for a word up to now, or a word that was in vain.
+      if (tell_) tell_();
+      return;
+    }
+    if (given_back_.size() >= share_) return;
     // Callers that race may skip one time less or more.
     if (const std::uint32_t skip = skip_.load(kRelaxed); skip != 0) {
       return skip_.store(skip - 1, kRelaxed);

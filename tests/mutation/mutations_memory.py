@@ -15,7 +15,7 @@ MUTATIONS = (
     one("used-is-asked-for", "marks do not keep an inode from being asked for", PRUNE,
         "    if (used) return 0;\n", "", "prune_test"),
     one("shortage-untold", "a sweep that finds too little tells nobody", PRUNE,
-        "    if (tell_) tell_();\n", "", "prune_test", "pruner_test"),
+        "{ tell_ = std::move(tell); }", "{ (void)tell; }", "prune_test", "pruner_test"),
     one("given-back-unnoted", "what the kernel gives back is left to the hand", EVICTION,
         "    pruning_.given_back().push(index);\n", "", "prune_test"),
     one("given-back-unreplaced", "what is taken of what was given back is not asked for anew", EVICTION,

@@ -180,6 +180,32 @@ TYPED_TEST(Prune, WhatIsAskedForInVainIsAskedForSeldom) {
   EXPECT_LT(asked, 20U * w.cache->slots_for_test().names_for_limit() / 8U);
 }
 
+// Of what was given back a few are taken, and the rest is in use again.
+TYPED_TEST(Prune, WhatIsWantedIsToldHoweverLittleItIs) {
+  PruneWorld<TypeParam> w;
+  const std::vector<NodeId> held = w.hold("f", kFull);
+  const std::uint64_t looks = w.count(Counter::kEvictGaveUp);
+  for (int i = 0; i < 1000 && w.count(Counter::kEvictGaveUp) == looks; ++i) {
+    w.mknod(kRoot, "more" + std::to_string(i));
+  }
+  const std::vector<std::uint64_t> chosen = w.chosen();
+  const std::set<std::uint64_t> numbers(chosen.begin(), chosen.end());
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    if (!numbers.contains(w.cache->number_of(held[i]))) continue;
+    w.forget(held[i]);
+    names.push_back("f" + std::to_string(i));
+  }
+  const std::uint64_t evicted = w.count(Counter::kDentryEvicted);
+  w.mknod(kRoot, "one");
+  EXPECT_GT(w.count(Counter::kDentryEvicted), evicted);
+  for (const std::string& name : names) (void)w.lookup(kRoot, name);
+  w.shortages = 0;
+  w.hold("g", kFull);
+  EXPECT_GT(w.shortages, 0);
+  EXPECT_FALSE(w.chosen().empty());
+}
+
 TYPED_TEST(Prune, NothingIsWantedOfAKernelThatCannotBeAsked) {
   PruneWorld<TypeParam> w;
   w.hold("f", kFull);
