@@ -10,7 +10,8 @@
 // place, so that the evictor's own hand does not take it before its turn.
 //
 // No more is asked for than is used up: the length of the list when the evictor has found too little, and
-// then as many as it takes from the list. To be asked harms nobody: the kernel keeps what it uses.
+// then as many as it takes from the list; and ever more seldom while little of it comes. To be asked harms
+// nobody: the kernel keeps what it uses.
 #pragma once
 
 #include <algorithm>

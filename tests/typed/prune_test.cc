@@ -27,6 +27,13 @@ struct PruneWorld : World<Policy> {
     }
     return held;
   }
+  // Up to the hand's next look, that it may not look in what comes after.
+  void go_on_to_a_look() {
+    const std::uint64_t looks = this->count(Counter::kEvictGaveUp);
+    for (int i = 0; i < 1000 && this->count(Counter::kEvictGaveUp) == looks; ++i) {
+      this->mknod(kRoot, "more" + std::to_string(i));
+    }
+  }
   // All that is chosen for the shortages up to now, in messages of 32.
   std::vector<std::uint64_t> chosen() {
     std::vector<std::uint64_t> all;
@@ -184,10 +191,7 @@ TYPED_TEST(Prune, WhatIsAskedForInVainIsAskedForSeldom) {
 TYPED_TEST(Prune, WhatIsWantedIsToldHoweverLittleItIs) {
   PruneWorld<TypeParam> w;
   const std::vector<NodeId> held = w.hold("f", kFull);
-  const std::uint64_t looks = w.count(Counter::kEvictGaveUp);
-  for (int i = 0; i < 1000 && w.count(Counter::kEvictGaveUp) == looks; ++i) {
-    w.mknod(kRoot, "more" + std::to_string(i));
-  }
+  w.go_on_to_a_look();
   const std::vector<std::uint64_t> chosen = w.chosen();
   const std::set<std::uint64_t> numbers(chosen.begin(), chosen.end());
   std::vector<std::string> names;
@@ -246,11 +250,7 @@ TYPED_TEST(Prune, WhatIsInUseIsNotAskedOfTheStoreAgain) {
 TYPED_TEST(Prune, WhatIsGivenBackAndLookedUpStays) {
   PruneWorld<TypeParam> w;
   const std::vector<NodeId> held = w.hold("f", kFull);
-  // Up to the hand's next look, that it may not look in between.
-  const std::uint64_t looks = w.count(Counter::kEvictGaveUp);
-  for (int i = 0; i < 1000 && w.count(Counter::kEvictGaveUp) == looks; ++i) {
-    w.mknod(kRoot, "more" + std::to_string(i));
-  }
+  w.go_on_to_a_look();
   const std::vector<std::uint64_t> chosen = w.chosen();
   const std::set<std::uint64_t> numbers(chosen.begin(), chosen.end());
   std::vector<std::string> used;
