@@ -132,7 +132,7 @@ def crew(oracle, mount, kind, seed):
     behind = kind != "through"
     base = mount.source if behind else mount.at
     users = (0, chaos.NOBODY if ROOT else 0, 0)
-    readers = [(chaos.Reader(oracle, mount.at, behind, seed + 10 + i), oracle.looks, i, users[i])
+    readers = [(chaos.Reader(oracle, mount.at, behind, seed + 10 + i, i), oracle.looks, i, users[i])
                for i in range(3)]
     return [(chaos.Mutator(oracle, base, seed + 1, kind == "watched"), oracle.changes, 0, 0), *readers,
             (Lister(mount.at, seed + 2), oracle.looks, 3, 0)]
@@ -182,7 +182,7 @@ def one_round(top, draw, locking, number, kind, seconds):
         raise chaos.Wrong(f"round {number}, {' '.join(options)}, {kind}: {error}") from error
     finally:
         mount.force_down()
-    return sum(oracle.looks), sum(oracle.changes)
+    return sum(oracle.looks), sum(oracle.changes), sum(oracle.refusals)
 
 
 def main():
@@ -202,7 +202,7 @@ def main():
     print(f"soak: seed {seed}, {words.locking}" + ("" if ROOT else "; not root: no drop_caches, no other user"),
           flush=True)
     end = time.monotonic() + words.minutes * 60
-    number = looks = changes = 0
+    number = looks = changes = refusals = 0
     with tempfile.TemporaryDirectory(prefix="evenfs.soak.") as top:
         os.chmod(top, 0o755)
         kinds = [words.kind] if words.kind else list(KINDS)
@@ -213,13 +213,15 @@ def main():
                 return 77
         while (left := end - time.monotonic()) > 1 or number == 0:
             try:
-                looked, changed = one_round(top, draw, words.locking, number, kinds[number % len(kinds)],
-                                            min(ROUND, max(1, left)))
+                looked, changed, refused = one_round(top, draw, words.locking, number,
+                                                     kinds[number % len(kinds)], min(ROUND, max(1, left)))
             except chaos.Wrong as error:
                 print(f"FAILED: seed {seed}: {error}", flush=True)
                 return 1
             looks, changes, number = looks + looked, changes + changed, number + 1
-    print(f"soak: {number} rounds, {changes} changes, {looks} looks: nothing wrong")
+            refusals += refused
+    print(f"soak: {number} rounds, {changes} changes, {looks} looks: nothing wrong"
+          + (f"; {refusals} refusals made up by the kernel" if refusals else ""))
     if changes <= 100 or looks <= 1000:
         print("FAILED: too little happened to say so", flush=True)
         return 1
