@@ -26,7 +26,7 @@ struct Coherence {
     kTtl,        // What is `ttl` old is asked for again.
     kStrict,     // Everything is.
   };
-  Mode mode = Mode::kTtl;
+  Mode mode = Mode::kAuto;
   Milliseconds ttl{1000};  // For kTtl, and what kAuto comes to without a watch.
   Milliseconds
       ttl_least{};  // For kTtl: if not 0, what has changed lately; up to `ttl` for what has rested.

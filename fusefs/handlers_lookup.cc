@@ -16,7 +16,12 @@ Result<Entry> find(Request& r, fuse_ino_t number, std::string_view name) {
   if (name == "..") return r.fs.cache.lookup_parent(r.me, dir);
   const Result<NameRef> checked = NameRef::make(name);
   if (!checked) return checked.error();
-  return r.fs.cache.lookup(r.me, dir, *checked);
+  const Result<Entry> found = r.fs.cache.lookup(r.me, dir, *checked);
+  // That a name is not there is the answer that programs go wrong by, when somebody has just made it and told
+  // them; so it is not given if there may be news of it.
+  const bool is_old_news = !found && found.error() == Errno(ENOENT) && r.fs.teller != nullptr &&
+                           r.fs.teller->is_behind();
+  return is_old_news ? r.fs.cache.lookup_anew(r.me, dir, *checked) : found;
 }
 
 void lookup(Request& r, fuse_ino_t parent, const char* name) {

@@ -25,7 +25,7 @@ constexpr unsigned kWatchQueueMax = 1U << 20;
 // is one line of ours.
 struct RawOptions {
   std::string source, mountpoint;
-  std::string coherence = "ttl=1s";
+  std::string coherence = "auto";
   std::string watch_queue = std::to_string(kWatchQueueDefault);
   // Nothing: by coherence.
   std::optional<std::string> entry_timeout, attr_timeout, negative_timeout, cache_ttl;
@@ -65,8 +65,8 @@ void add_options(CLI::App& app, RawOptions& raw) {
       "ttl=TIME, what is older is asked for again; ttl=LEAST..MOST, what is older than a tenth of "
       "the time since its last change, within these; strict, everything is asked for; exclusive, "
       "there are none; auto, "
-      "watch where that works, else ttl=1s. The next four go by that unless they "
-      "are given");
+      "watch where that works and is of use, else ttl=1s. The next four go by that unless they "
+      "are given; with all four there is nothing to watch for");
   const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
     app.add_option(name, into, text)->type_name("TIME");
   };

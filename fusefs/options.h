@@ -28,6 +28,7 @@ struct Options {
   struct Given {               // What is not by coherence.
     std::optional<std::chrono::milliseconds> entry, attr, negative;
     std::optional<std::optional<std::chrono::milliseconds>> cache;
+    bool is_all() const noexcept { return entry && attr && negative && cache; }
   } given;
   // How long the kernel may use a name, attributes, or the absence of a name without asking.
   std::chrono::milliseconds entry_timeout{1000};

@@ -31,6 +31,15 @@ namespace evenfs {
 
 class DaemonStats;
 
+// Who tells the cache of what others do, a moment after they have done it.
+class Teller {
+ public:
+  virtual ~Teller() = default;
+  // Whether something that was done before this call may not have been told yet. Waits for nobody; from any
+  // thread.
+  virtual bool is_behind() const noexcept = 0;
+};
+
 // What the handlers share. Constant once INIT is answered, but for the tables, which have their own locks.
 struct Daemon {
   Cache& cache;
@@ -56,6 +65,7 @@ struct Daemon {
   fuse_session* session = nullptr;
   WorkerLoop* loop = nullptr;
   BackingTable* backing = nullptr;  // Null: no passthrough.
+  const Teller* teller = nullptr;   // Null: nobody tells.
 };
 
 // The most that a READ or a listing is answered with. What was agreed upon lets the kernel ask for no more

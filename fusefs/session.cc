@@ -153,7 +153,12 @@ Status choose_coherence(Options& options, const LocalStore::Options& how,
   const Coherence::Mode asked = options.coherence.mode;
   if (asked != Coherence::Mode::kAuto && asked != Coherence::Mode::kWatch) return Status();
   WatchStart start;
-  std::optional<std::string> obstacle = watch_obstacle(*store, start);
+  std::optional<std::string> obstacle;
+  if (asked == Coherence::Mode::kAuto && options.given.is_all()) {
+    obstacle = "how long answers may serve is given for all four kinds";
+  } else {
+    obstacle = watch_obstacle(*store, start);
+  }
   if (!obstacle && start.by_directory) {
     const Status marking = mark_directories(store, options, how, start.events);
     if (!marking) obstacle = std::strerror(marking.error().code());
@@ -206,10 +211,11 @@ std::string start_pruner(std::optional<Pruner>& pruner, const Daemon& daemon) {
 }
 
 // Before the threads, who may be asked for its statistics.
-std::string make_watch(std::optional<SourceWatch>& watch, const Options& options,
-                       const Daemon& daemon, const LocalStore& store) {
+std::string make_watch(std::optional<SourceWatch>& watch, const Options& options, Daemon& daemon,
+                       const LocalStore& store) {
   return try_to_start("the watch", [&] {
     watch.emplace(fuse_session_fd(daemon.session), store, daemon.cache, options.watch_queue);
+    daemon.teller = &*watch;
   });
 }
 

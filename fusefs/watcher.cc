@@ -176,9 +176,21 @@ Watcher::Watcher(UniqueFd events, int source, OutsideChanges& changes, WorkerReg
       changes_(changes),
       thread_([this, &workers] { run(workers); }) {}
 
-Watcher::~Watcher() {
+Watcher::~Watcher() { stop(); }
+
+void Watcher::stop() noexcept {
+  if (!thread_.joinable()) return;
   ::eventfd_write(end_.get(), 1);
   thread_.join();
+}
+
+// An event is queued before the call that made it returns. Of those that are no longer there `applying_`
+// tells: it was set before they were taken, under the queue's lock in the kernel, which poll takes, too.
+bool Watcher::is_behind() const noexcept {
+  pollfd queue{events_.get(), POLLIN, 0};
+  if (::poll(&queue, 1, 0) != 0) return true;
+  // acquire: pairs with the release in run(); what was told by then is in the cache.
+  return applying_.load(std::memory_order_acquire);
 }
 
 // What finds no memory here is lost, as if the kernel had lost it.
@@ -213,7 +225,11 @@ void Watcher::run(WorkerRegistry& workers) {
                                    pollfd{mounts_.get(), POLLPRI, 0}};
   while (watched[0].revents == 0) {
     if (::poll(watched.data(), watched.size(), -1) < 0) continue;
-    if (watched[1].revents != 0) read_events(me, buffer_);
+    if (watched[1].revents != 0) {
+      applying_.store(true, std::memory_order_relaxed);  // Pairs as is_behind() says.
+      read_events(me, buffer_);
+      applying_.store(false, std::memory_order_release);  // Pairs with is_behind().
+    }
     if (watched[2].revents == 0) continue;
     const std::uint64_t now = mounts_now();
     if (std::exchange(mounts, now) != now) changes_.mounts_changed();
@@ -233,10 +249,17 @@ void SourceWatch::begin(UniqueFd events, const std::string& mountpoint, WorkerRe
   struct stat root {};
   (void)::stat(mountpoint.c_str(), &root);  // If that fails nobody else gets there either.
   watcher_.emplace(std::move(events), store_.seen_by_others(), changes_, workers);
+  begun_.store(&*watcher_, std::memory_order_release);  // Pairs with is_behind().
+}
+
+// acquire: pairs with the release in begin(), for the watcher's members.
+bool SourceWatch::is_behind() const noexcept {
+  const Watcher* watcher = begun_.load(std::memory_order_acquire);
+  return watcher == nullptr || watcher->is_behind();
 }
 
 bool SourceWatch::stop(std::chrono::milliseconds patience) noexcept {
-  watcher_.reset();
+  if (watcher_) watcher_->stop();
   return notifier_.stop(patience);
 }
 

@@ -28,6 +28,7 @@
 #include "core/store/local_store.h"
 #include "core/store/source_events.h"
 #include "fusefs/notifier.h"
+#include "fusefs/request.h"
 
 namespace evenfs {
 
@@ -80,6 +81,11 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
+  // Nothing is read any more, and so it is behind if there are events.
+  void stop() noexcept;
+  // As Teller says.
+  bool is_behind() const noexcept;
+
  private:
   void run(WorkerRegistry& workers);
   std::uint64_t mounts_now() const noexcept;
@@ -91,11 +97,12 @@ class Watcher {
   std::vector<std::byte> buffer_;
   const int source_;
   OutsideChanges& changes_;
-  mutable std::uint64_t unseen_ = 0;  // The thread's own.
-  std::thread thread_;                // Last: it uses the rest.
+  std::atomic<bool> applying_{false};  // What was read is not all told. The thread's own to write.
+  mutable std::uint64_t unseen_ = 0;   // The thread's own.
+  std::thread thread_;                 // Last: it uses the rest.
 };
 
-class SourceWatch {
+class SourceWatch final : public Teller {
  public:
   // `device`: the session's. Throws std::system_error.
   SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max);
@@ -110,6 +117,8 @@ class SourceWatch {
   // message of ours, for an answer that does not come.
   bool stop(std::chrono::milliseconds patience) noexcept;
 
+  bool is_behind() const noexcept override;
+
   WatcherStats watcher_stats() const noexcept { return changes_.stats(); }
   NotifierStats notifier_stats() const noexcept { return notifier_.stats(); }
   local::MarkStats mark_stats() const { return store_.marks(); }
@@ -120,6 +129,7 @@ class SourceWatch {
   Notifier notifier_;
   OutsideChanges changes_;
   std::optional<Watcher> watcher_;
+  std::atomic<const Watcher*> begun_{nullptr};  // Written by begin().
 };
 
 // A digest of the mounts at and below a directory, from the text of /proc/self/mountinfo.

@@ -20,6 +20,7 @@ class BasicCache final : public Cache {
 
   Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) override;
   Result<Entry> lookup_parent(Worker& me, NodeId dir) override;
+  Result<Entry> lookup_anew(Worker& me, NodeId dir, NameRef name) override;
   Result<Entry> lookup_number(Worker& me, std::uint64_t number) override;
   std::uint64_t number_of(NodeId id) const noexcept override;
   NodeId id_of_number(std::uint64_t number) noexcept override {

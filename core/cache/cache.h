@@ -100,6 +100,8 @@ class Cache {
   virtual Result<Entry> lookup(Worker& me, NodeId dir, NameRef name) = 0;
   // ".." of a directory; the root is its own parent.
   virtual Result<Entry> lookup_parent(Worker& me, NodeId dir) = 0;
+  // As lookup(), but the store is asked, whatever is cached of the name.
+  virtual Result<Entry> lookup_anew(Worker& me, NodeId dir, NameRef name) = 0;
   // The inode of a number (see number_of): as an exporting NFS server, or open_by_handle_at, asks for
   // ".". Unlike an id a durable number of an inode that was forgotten, or that another process over the
   // same source gave out, leads to the object as long as that exists.

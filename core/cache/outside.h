@@ -31,6 +31,18 @@ void BasicCache<Policy>::invalidate_name(Worker& me, NodeId dir, NameRef name) {
 }
 
 template <LockingPolicy Policy>
+Result<Entry> BasicCache<Policy>::lookup_anew(Worker& me, NodeId dir, NameRef name) {
+  const Result<Pin> held = pin(dir);
+  if (!held) return held.error();
+  Attr attr;
+  const Result<Resolved> child = resolve(me, *held, name, &attr);
+  if (!child) return child.error();
+  const NodeId id = child->pin.id();
+  core_.slots.inode_priv(id.index()).refs.fetch_add(1, std::memory_order_relaxed);
+  return Entry{id, attr};
+}
+
+template <LockingPolicy Policy>
 NodeId BasicCache<Policy>::invalidate_number(std::uint64_t number) {
   const NodeId id = Identity::is_durable(number) ? inodes_.find_or_outdate(number) : NodeId(number);
   // If it is reclaimed now, whoever enters it again has asked the store after that, and so after the change.

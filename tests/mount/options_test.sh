@@ -118,7 +118,6 @@ times() {
   grep -q "coherence $1)" "$mnt.out" || fail "the start line does not say $1: $(cat "$mnt.out")"
   stop
 }
-start && times ttl=1s 1.0 1.0 1.0 1.0
 start --coherence=ttl=250ms && times ttl=250ms 0.25 0.25 0.25 0.25
 start --coherence=ttl=250ms..5s && times ttl=250ms..5s 5.0 5.0 5.0 5.0
 start -o coherence=ttl=5 && times ttl=5s 5.0 5.0 5.0 5.0
@@ -126,13 +125,20 @@ start --coherence=strict && times strict 0.0 0.0 0.0 0.0
 year=31536000.0
 start --coherence=exclusive && times exclusive $year $year $year inf
 start --coherence=exclusive --attr-timeout=1 --cache-ttl=2 && times exclusive $year 1.0 $year 2.0
-# Whether there is a watch is the system's affair.
-start --coherence=auto
+# The default. Whether there is a watch is the system's affair.
+start
 mode=$(stat_of "$mnt" options coherence)
 case $mode in
   watch) times watch $year $year $year inf ;;
   *) times ttl=1s 1.0 1.0 1.0 1.0 ;;
 esac
+start --coherence=auto
+in_force coherence "$mode"
+stop
+# Whoever says how long everything may serve needs none.
+start --entry-timeout=0 --attr-timeout=0 --negative-timeout=0 --cache-ttl=0
+grep -q 'no watch: how long answers' "$mnt.out" || fail "why there is no watch: $(cat "$mnt.out")"
+times ttl=1s 0.0 0.0 0.0 0.0
 if [ "$mode" = watch ]; then
   start -o coherence=watch,watch_queue=100 --cache-ttl=3 --entry-timeout=0 && times watch 0.0 $year $year 3.0
 fi

@@ -24,8 +24,8 @@ MOUNT_SET_ID, MOUNT_PAGES = "mount/set_id_test.sh", "mount/pages_test.sh"
 
 REPLIES = (
     Mutation("reply-before-count", "a lookup counts when the kernel has taken the answer (D2)",
-             (Edit(LOOKUP, "return r.fs.cache.lookup(r.me, dir, *checked);",
-                   "return r.fs.cache.peek(r.me, dir, *checked);"),
+             (Edit(LOOKUP, "found = r.fs.cache.lookup(r.me, dir, *checked);",
+                   "found = r.fs.cache.peek(r.me, dir, *checked);"),
               Edit(LOOKUP, "  if (found) return r.reply_entry(found, parent);\n",
                    "  if (found && name[0] == '.') return r.reply_entry(found, parent);\n"
                    "  if (found) {\n"

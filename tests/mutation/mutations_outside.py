@@ -11,9 +11,11 @@ REQUEST = "fusefs/request.h"
 REQUEST_CC = "fusefs/request.cc"
 NOTIFIER = "fusefs/notifier.cc"
 WATCHER = "fusefs/watcher.cc"
+LOOKUP = "fusefs/handlers_lookup.cc"
 INIT = "fusefs/handlers_init.cc"
 OUTSIDE_T, WATCHED_T, NOTIFIER_T, EVENTS_T = ("outside_test", "watched_test", "notifier_test",
                                               "source_events_test")
+TELLER_T = "teller_test"
 
 MUTATIONS = (
     one("everything-a-tick-short", "what was asked in the tick before everything was forgotten is served", CORE,
@@ -59,6 +61,12 @@ MUTATIONS = (
         "  cache_.invalidate_all();\n  notifier_.everything();\n", "  cache_.invalidate_all();\n", WATCHED_T),
     one("mounts-not-seen", "what is mounted below the source is not seen", WATCHER,
         "if (below) digest +=", "if (below && at == directory) digest +=", WATCHED_T),
+    one("old-news", "that a name is not there is said though there may be news of it", LOOKUP,
+        "r.fs.teller->is_behind();", "false;", TELLER_T),
+    one("queued-is-told", "what is queued counts as told", WATCHER,
+        "  if (::poll(&queue, 1, 0) != 0) return true;\n", "", TELLER_T),
+    one("read-is-told", "what was read counts as told before it is", WATCHER,
+        "return applying_.load(std::memory_order_acquire);", "return false;", TELLER_T),
     one("full-queue-is-dropped", "what a full queue drops is not made up for", NOTIFIER,
         "  ++stats_.dropped;\n  drop_all();\n  everything_ = true;\n", "  ++stats_.dropped;\n  drop_all();\n",
         NOTIFIER_T),

@@ -110,6 +110,7 @@ FakeKernel::FakeKernel(Store& store, const Settings& settings) {
              this});
   ops_ = make_handlers();
   make_session();
+  behind_->teller = settings.teller;
   behind_->session = session_;
   loop_ = std::make_unique<WorkerLoop>(session_, settings.threads, [this](const auto& serve) {
     ThreadState state(registry_);

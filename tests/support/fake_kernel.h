@@ -52,6 +52,7 @@ class FakeKernel {
     double negative_timeout_s = 1;
     bool watched = false;
     double least_timeout_s = 0;
+    const Teller* teller = nullptr;
     unsigned threads = 0;  // For start().
   };
   static constexpr std::size_t kPadding = std::size_t{1} << 17;  // Bytes.
@@ -103,6 +104,7 @@ class FakeKernel {
 
   Cache& cache() { return *cache_; }
   Worker& me() { return state_->worker; }
+  WorkerRegistry& workers() { return registry_; }
   fuse_session* session() { return session_; }
   CacheStats stats() const { return cache_->stats(); }
   // What the asking thread has of memory for answers.

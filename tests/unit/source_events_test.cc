@@ -12,47 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/event_bytes.h"
+
 namespace evenfs::local {
 namespace {
 
-using Buffer = std::string;  // Bytes.
-
-template <class T>
-void append(Buffer& to, const T& value) {
-  to.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-// A record of a handle of `bytes`, with a name if there is one.
-Buffer record(std::uint8_t type, const std::string& bytes, const char* name = nullptr) {
-  Buffer out;
-  fanotify_event_info_fid info{};
-  info.hdr.info_type = type;
-  append(out, info);
-  append(out, static_cast<std::uint32_t>(bytes.size()));
-  append(out, std::int32_t{0x81});
-  out += bytes;
-  if (name != nullptr) out.append(name, std::strlen(name) + 1);
-  while (out.size() % 4 != 0) out += '\0';
-  const auto length = static_cast<std::uint16_t>(out.size());
-  std::memcpy(out.data() + offsetof(fanotify_event_info_header, len), &length, sizeof length);
-  return out;
-}
-
-Buffer event(std::uint64_t mask, std::int32_t pid, const std::vector<Buffer>& records = {}) {
-  fanotify_event_metadata head{};
-  head.vers = FANOTIFY_METADATA_VERSION;
-  head.metadata_len = sizeof head;
-  head.mask = mask;
-  head.fd = FAN_NOFD;
-  head.pid = pid;
-  std::size_t length = sizeof head;
-  for (const Buffer& one : records) length += one.size();
-  head.event_len = static_cast<std::uint32_t>(length);
-  Buffer out;
-  append(out, head);
-  for (const Buffer& one : records) out += one;
-  return out;
-}
+using test::append;
+using test::event_bytes;
+using test::event_record;
+using Buffer = test::EventBytes;
 
 // With nothing behind it that could be read without notice.
 std::vector<SourceEvent> parsed(const Buffer& bytes, std::unique_ptr<std::byte[]>& memory) {
@@ -75,14 +43,18 @@ constexpr std::uint8_t kNew = FAN_EVENT_INFO_TYPE_NEW_DFID_NAME;
 
 TEST(SourceEvents, EachKindSaysWhatHappened) {
   std::unique_ptr<std::byte[]> memory;
-  Buffer bytes = event(FAN_CREATE, 7, {record(kName, "directory", "name"), record(kFid, "object")});
+  Buffer bytes = event_bytes(
+      FAN_CREATE, 7, {event_record(kName, "directory", "name"), event_record(kFid, "object")});
   for (const Buffer& more :
-       {event(FAN_DELETE | FAN_ONDIR, 8, {record(kName, "directory", "gone"), record(kFid, "o")}),
-        event(FAN_RENAME, 9,
-              {record(kOld, "from", "a"), record(kNew, "to", "b"), record(kFid, "object")}),
-        event(FAN_RENAME, 9, {record(kNew, "to", "b")}),
-        event(FAN_ATTRIB | FAN_ONDIR, 10, {record(kName, "directory", ".")}),
-        event(FAN_MODIFY | FAN_CLOSE_WRITE, 0, {record(kName, "d", "n"), record(kFid, "file")})}) {
+       {event_bytes(FAN_DELETE | FAN_ONDIR, 8,
+                    {event_record(kName, "directory", "gone"), event_record(kFid, "o")}),
+        event_bytes(FAN_RENAME, 9,
+                    {event_record(kOld, "from", "a"), event_record(kNew, "to", "b"),
+                     event_record(kFid, "object")}),
+        event_bytes(FAN_RENAME, 9, {event_record(kNew, "to", "b")}),
+        event_bytes(FAN_ATTRIB | FAN_ONDIR, 10, {event_record(kName, "directory", ".")}),
+        event_bytes(FAN_MODIFY | FAN_CLOSE_WRITE, 0,
+                    {event_record(kName, "d", "n"), event_record(kFid, "file")})}) {
     bytes += more;
   }
   const std::vector<SourceEvent> events = parsed(bytes, memory);
@@ -110,7 +82,7 @@ TEST(SourceEvents, EachKindSaysWhatHappened) {
 
 TEST(SourceEvents, LostEventsAreTold) {
   std::unique_ptr<std::byte[]> memory;
-  const auto events = parsed(event(FAN_Q_OVERFLOW, 0), memory);
+  const auto events = parsed(event_bytes(FAN_Q_OVERFLOW, 0), memory);
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].what, SourceEvent::kLost);
   EXPECT_TRUE(parsed({}, memory).empty());
@@ -119,8 +91,9 @@ TEST(SourceEvents, LostEventsAreTold) {
 // A kernel of tomorrow may say more.
 TEST(SourceEvents, RecordsOfOtherKindsArePassedOver) {
   std::unique_ptr<std::byte[]> memory;
-  const auto events =
-      parsed(event(FAN_CREATE, 1, {record(99, "what is this"), record(kName, "d", "n")}), memory);
+  const auto events = parsed(
+      event_bytes(FAN_CREATE, 1, {event_record(99, "what is this"), event_record(kName, "d", "n")}),
+      memory);
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].names[0].name, "n");
 }
@@ -128,7 +101,7 @@ TEST(SourceEvents, RecordsOfOtherKindsArePassedOver) {
 // Whatever is wrong with it: what came before counts, and the rest is lost.
 TEST(SourceEvents, WhatCannotBeReadIsLost) {
   std::unique_ptr<std::byte[]> memory;
-  const Buffer good = event(FAN_CREATE, 1, {record(kName, "directory", "name")});
+  const Buffer good = event_bytes(FAN_CREATE, 1, {event_record(kName, "directory", "name")});
   const auto lost = [&](const Buffer& bad) {
     const Buffer bytes = good + bad;
     const auto events = parsed(bytes, memory);
@@ -151,13 +124,14 @@ TEST(SourceEvents, WhatCannotBeReadIsLost) {
   patched(kHead + offsetof(fanotify_event_info_header, len), std::uint16_t{0});
   patched(kHead + offsetof(fanotify_event_info_header, len), std::uint16_t{0xffff});
   patched(kHead + sizeof(fanotify_event_info_fid), ~std::uint32_t{0});  // The handle's length.
-  lost(event(FAN_CREATE, 1, {record(kName, "no end of its name012345")}));
+  lost(event_bytes(FAN_CREATE, 1, {event_record(kName, "no end of its name012345")}));
 }
 
 TEST(SourceEvents, AnyBytesAreReadToTheirEnd) {
   std::mt19937 random(1);
-  const Buffer good =
-      event(FAN_RENAME, 1, {record(kOld, "from", "a"), record(kNew, "to", "b"), record(kFid, "o")});
+  const Buffer good = event_bytes(
+      FAN_RENAME, 1,
+      {event_record(kOld, "from", "a"), event_record(kNew, "to", "b"), event_record(kFid, "o")});
   for (int i = 0; i < 20'000; ++i) {
     Buffer bytes = good + good;
     for (int flips = 0; flips < 4; ++flips) {

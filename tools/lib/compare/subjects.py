@@ -44,9 +44,10 @@ def evenfs(tools, policy, transport, options, one_trip):
     may use them for its next tick."""
     def command(source, point, mode):
         entry, attr = ("0", "1ms" if one_trip else "0") if mode == "ask" else ("24h", "24h")
+        # No watch: none of the others has one, and it would slow down all who write to the file system.
         return [tools.evenfs, "-f", f"--locking={policy}", f"--transport={transport}",
-                f"--entry-timeout={entry}", f"--attr-timeout={attr}", f"--negative-timeout={entry}",
-                *options, source, point]
+                "--coherence=ttl=1s", f"--entry-timeout={entry}", f"--attr-timeout={attr}",
+                f"--negative-timeout={entry}", *options, source, point]
     name = f"evenfs-{policy}-{transport}" + ("-one-trip" if one_trip else "")
     return Subject(name, command, tools.version, modes=("ask",) if one_trip else MODES)
 
