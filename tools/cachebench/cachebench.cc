@@ -14,7 +14,8 @@
 //               own       random names of a directory that only this thread uses
 //   pair/AXIS+writer: thread 0 changes modes and renames there instead of reading
 // The counter `ns` is the sum over the threads that read of the nanoseconds one operation took.
-// Threads: 1, 2, 4 ... to the number of processors, or to --max_threads=N (at most 64).
+// Threads: 1, 2, 4 ... to the number of processors, or to --max_threads=N (at most 64). --iterations=N: as many
+// of each and not more, for who counts instructions.
 // Everything is chosen before the clock starts. A miss or an error ends the run: it must not be
 // measured as a hit. Run `cachebench --benchmark_help` for the options of Google Benchmark.
 #include <benchmark/benchmark.h>
@@ -33,6 +34,7 @@ namespace {
 // By the command line, before anything runs.
 int threads_max = static_cast<int>(std::max(2U, std::thread::hardware_concurrency()));
 int files = 10'000;  // In the directory that all share.
+int iterations = 0;  // Of a run; 0: as many as take the time that was asked for.
 // Accesses chosen in advance, used round and round: for a million files enough to find none of what a lookup
 // reads in a processor's cache.
 std::size_t plan_length = 4096;
@@ -171,22 +173,26 @@ void with_writer(benchmark::State& state, Locking locking, Axis axis) {
   }
 }
 
+void configure(benchmark::internal::Benchmark* benchmark, int threads_min) {
+  benchmark->ThreadRange(threads_min, threads_max)->UseRealTime();
+  if (iterations != 0) benchmark->Iterations(iterations);
+}
+
 template <class Operation>
 void add(Locking locking, const char* operation_name, Axis axis, Operation operation) {
   const std::string name =
       fmt::format("{}/{}/{}", locking_name(locking), operation_name, name_of(axis));
-  benchmark::RegisterBenchmark(
-      name.c_str(), [=](benchmark::State& state) { loop(state, locking, axis, operation); })
-      ->ThreadRange(1, threads_max)
-      ->UseRealTime();
+  configure(
+      benchmark::RegisterBenchmark(
+          name.c_str(), [=](benchmark::State& state) { loop(state, locking, axis, operation); }),
+      1);
 }
 
 void add_with_writer(Locking locking, Axis axis) {
   const std::string name = fmt::format("{}/pair/{}+writer", locking_name(locking), name_of(axis));
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) { with_writer(state, locking, axis); })
-      ->ThreadRange(2, threads_max)
-      ->UseRealTime();
+  configure(benchmark::RegisterBenchmark(
+                name.c_str(), [=](benchmark::State& state) { with_writer(state, locking, axis); }),
+            2);
 }
 
 void add_all(Locking locking) {
@@ -224,7 +230,8 @@ bool take(std::string_view option, int min, int max, int& value, int& argc, char
 bool take_options(int& argc, char** argv) {
   constexpr int kMany = 1'000'000;
   if (!take("--max_threads=", 2, 64, threads_max, argc, argv) ||
-      !take("--files=", 1, 10 * kMany, files, argc, argv)) {
+      !take("--files=", 1, 10 * kMany, files, argc, argv) ||
+      !take("--iterations=", 1, 100 * kMany, iterations, argc, argv)) {
     return false;
   }
   if (files >= kMany) plan_length = 1 << 18;
