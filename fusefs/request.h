@@ -202,7 +202,8 @@ struct Request {
     if (S_ISDIR(attr.mode)) return rested(attr, timeout_of(number, fs.directory_timeout_s));
     if (fs.backing != nullptr && kernel_cannot_tell(id)) return 0;
     const double timeout = rested(attr, timeout_of(number, fs.attr_timeout_s));
-    return attr.untold ? std::min(timeout, kUntoldS) : timeout;
+    const bool told = !attr.untold && !(fs.watched && fs.cache.was_mapped(id));
+    return told ? timeout : std::min(timeout, kUntoldS);
   }
   // The same where it does not compare: after a change, to an inode that it knows.
   double changed_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {

@@ -63,11 +63,13 @@ class BasicCache final : public Cache {
   Result<Change> begin_change(NodeId id, Fields fields) override;
   Result<Bypass> begin_bypass(NodeId id, Unseen what) override;
   bool writes_unseen(NodeId id) const noexcept override {
-    return core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) != 0;
+    return (unseen_writers(id) & kUnseenMax) != 0;
   }
   bool maps_unseen(NodeId id) const noexcept override {
-    return (core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed) &
-            kUnseenMap) != 0;
+    return (unseen_writers(id) & kUnseenMap) != 0;
+  }
+  bool was_mapped(NodeId id) const noexcept override {
+    return (unseen_writers(id) & kOnceMapped) != 0;
   }
   ListingUnderWay begin_listing(NodeId dir) override;
   void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) override;
@@ -115,9 +117,9 @@ class BasicCache final : public Cache {
   static constexpr int kCreateTries = 4;
   static constexpr std::uint64_t kListingShare =
       16;  // One part of the memory in so many is for listings.
-  // InodePriv::unseen_writers: the count, and a mark that stays until it is 0.
-  static constexpr std::uint16_t kUnseenMax = 0x7fff;
-  static constexpr std::uint16_t kUnseenMap = 0x8000;
+  std::uint16_t unseen_writers(NodeId id) const noexcept {
+    return core_.slots.inode_priv(id.index()).unseen_writers.load(std::memory_order_relaxed);
+  }
 
   BasicCache(Store& store, std::unique_ptr<Slots> slots, const CacheOptions& options);
 

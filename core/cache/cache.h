@@ -247,12 +247,15 @@ class Cache {
     Pin pin_;
     Unseen what_;
   };
-  // Errors: those of pin(); EMFILE if there are 32767 who read, or who write.
+  // Errors: those of pin(); EMFILE if there are 16383 who read, or who write.
   virtual Result<Bypass> begin_bypass(NodeId id, Unseen what) = 0;
   // Whether a Bypass with kWrites or kMaps is alive at this moment; and whether one with kMaps was since
   // there was none of both. REQUIRES: the inode is counted or pinned.
   virtual bool writes_unseen(NodeId id) const noexcept = 0;
   virtual bool maps_unseen(NodeId id) const noexcept = 0;
+  // Whether one with kMaps has been. Who has closed the file may have kept a mapping, of whose writes nobody is
+  // told: attributes are served for no longer than those of what nobody tells of.
+  virtual bool was_mapped(NodeId id) const noexcept = 0;
 
   // --- Listings of directories (listing.h).
 

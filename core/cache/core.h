@@ -155,12 +155,15 @@ struct Core {
   // Whether attributes may be cached, although somebody may read or write the object unseen. REQUIRES: the
   // inode lock.
   bool may_cache(const InodePriv& priv, const Attr& attr) const noexcept {
-    if (priv.unseen_writers.load(std::memory_order_relaxed) != 0) return false;
+    if ((priv.unseen_writers.load(std::memory_order_relaxed) & kUnseenMax) != 0) return false;
     return priv.unseen_readers == 0 ||
            !read_moves_atime(store.caps().atime_rule, attr, kUnseenMarginS);
   }
-  // And up to when: what a read does not move now it may move later.
+  // And up to when: what a read does not move now it may move later, and what was mapped may be written.
   std::uint64_t until_seen(const InodePriv& priv, std::uint64_t until_tick) const noexcept {
+    if ((priv.unseen_writers.load(std::memory_order_relaxed) & kOnceMapped) != 0) {
+      until_tick = cut(until_tick);
+    }
     if (priv.unseen_readers == 0) return until_tick;
     constexpr std::uint64_t kMarginTicks = kUnseenMarginS * 1000 / kTickMs;
     return std::min(until_tick, clock.now() + kMarginTicks);

@@ -53,7 +53,9 @@ void InodeBirth::finish(const Found& found, bool trusted, std::uint64_t until,
   priv_.stat_users = priv_.walk_users = priv_.content_users = 0;
   priv_.overlapped = priv_.orphan = false;
   priv_.lists_all = empty;
-  EVENFS_ASSERT(priv_.unseen_writers.load(kRelaxed) == 0 && priv_.unseen_readers == 0);
+  EVENFS_ASSERT((priv_.unseen_writers.load(kRelaxed) & kUnseenMax) == 0);
+  EVENFS_ASSERT(priv_.unseen_readers == 0);
+  priv_.unseen_writers.store(0, kRelaxed);
   priv_.queue_next = 0;
   // Added, not stored: hold() may be counting here for a moment, by a name that the life before had while
   // it was dying. It will find that name dead, and take back what it added.

@@ -171,8 +171,7 @@ struct alignas(kCacheLine) InodePriv {
   std::uint16_t stat_users = 0;        // Open sections on aseq, nseq and cseq.
   std::uint16_t walk_users = 0;
   std::uint16_t content_users = 0;
-  // Bypasses (Cache::begin_bypass); the highest bit: a mapping may be written. Writers: inode lock; read by
-  // anyone.
+  // Bypasses (Cache::begin_bypass), and the marks below. Writers: inode lock; read by anyone.
   std::atomic<std::uint16_t> unseen_writers{0};
   std::uint16_t unseen_readers = 0;
   SlotState state = SlotState::kFree;
@@ -184,6 +183,12 @@ struct alignas(kCacheLine) InodePriv {
   Names names;  // Live dentries that lead here.
 };
 static_assert(sizeof(InodePriv) == kCacheLine);
+
+// InodePriv::unseen_writers: how many; a mapping may be written, until there are none; it may be still, by
+// who has closed the file and kept the mapping, until the inode is forgotten.
+inline constexpr std::uint16_t kUnseenMax = 0x3fff;
+inline constexpr std::uint16_t kUnseenMap = 0x8000;
+inline constexpr std::uint16_t kOnceMapped = 0x4000;
 
 inline constexpr std::uint64_t kPinUnit = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t kLookupMask = kPinUnit - 1;

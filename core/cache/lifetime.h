@@ -200,7 +200,7 @@ Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
   if (what != Unseen::kReads) {
     const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
     if ((writers & kUnseenMax) == kUnseenMax) return Errno(EMFILE);
-    const int mark = what == Unseen::kMaps ? kUnseenMap : 0;
+    const int mark = what == Unseen::kMaps ? kUnseenMap | kOnceMapped : 0;
     priv.unseen_writers.store(static_cast<std::uint16_t>((writers + 1) | mark),
                               std::memory_order_relaxed);
   } else {
@@ -220,8 +220,8 @@ void BasicCache<Policy>::end_bypass(NodeId id, Unseen what) noexcept {
   InodePriv& priv = inode.priv();
   if (what != Unseen::kReads) {
     const int left = priv.unseen_writers.load(std::memory_order_relaxed) - 1;
-    priv.unseen_writers.store(static_cast<std::uint16_t>((left & kUnseenMax) == 0 ? 0 : left),
-                              std::memory_order_relaxed);
+    const int marks = (left & kUnseenMax) == 0 ? ~kUnseenMap : ~0;
+    priv.unseen_writers.store(static_cast<std::uint16_t>(left & marks), std::memory_order_relaxed);
   } else {
     --priv.unseen_readers;
     // What is served stands: no read moves its access time.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a program sees of files that the kernel reads and writes by itself: passthrough_steps.py MOUNT SOURCE"""
 
+import ctypes
 import mmap
 import os
 import subprocess
@@ -68,6 +69,32 @@ def mappings(mnt, src):
     last = later(f"{mnt}/map", last, "after msync of a file that is only mapped")
     area.close()
     note(mtime(f"{mnt}/map") == mtime(f"{src}/map") == last, "times when nobody has it open")
+
+
+def mapping_alone(mnt, src):
+    """The module's mappings keep a descriptor; this one outlives the last."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+                          ctypes.c_long]
+    libc.msync.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    fd = os.open(f"{mnt}/alone", os.O_RDWR | os.O_CREAT, 0o644)
+    os.ftruncate(fd, mmap.PAGESIZE)
+    area = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    note(area not in (None, ctypes.c_void_p(-1).value), "a mapping")
+    os.close(fd)
+    for round_ in range(2):
+        before = mtime(f"{mnt}/alone")
+        tick()
+        ctypes.memmove(area, b"alone", 5)
+        note(libc.msync(area, mmap.PAGESIZE, 4) == 0, "msync")
+        note(mtime(f"{src}/alone") > before, "a mapping moves the time of change in the source")
+        deadline = time.monotonic() + 10
+        while mtime(f"{mnt}/alone") != mtime(f"{src}/alone") and time.monotonic() < deadline:
+            pass
+        note(mtime(f"{mnt}/alone") == mtime(f"{src}/alone"), f"times of what is only mapped, round {round_}")
+    libc.munmap(area, mmap.PAGESIZE)
 
 
 def access_times(mnt, src):
@@ -158,7 +185,7 @@ def storm(mnt):
 
 def main():
     mnt, src = sys.argv[1:3]
-    steps = [data, mappings, access_times, kinds_of_opens]
+    steps = [data, mappings, mapping_alone, access_times, kinds_of_opens]
     if os.environ.get("EVENFS_CHATTR") == "1":
         steps.append(append_only)
     for step in steps:

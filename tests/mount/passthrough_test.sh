@@ -28,8 +28,11 @@ stop
 chattr=0
 if touch "$src/flag" && chattr +a "$src/flag" 2>/dev/null && chattr -a "$src/flag"; then chattr=1; fi
 for transport in fd auto; do
-  for timeout in 0 1s; do
-    start --transport=$transport --entry-timeout=$timeout --attr-timeout=$timeout
+  for timeout in 0 1s default; do
+    case $timeout in
+      default) start --transport=$transport ;;
+      *) start --transport=$transport --entry-timeout=$timeout --attr-timeout=$timeout ;;
+    esac
     bounded 120 python3 -B "$steps" "$mnt" "$src" || fail "timeouts $timeout, $transport"
     expect "requests to read, write and flush" 0 "$(asked read write flush)"
     # Only what may be appended to alone comes to us.

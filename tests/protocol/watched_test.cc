@@ -91,6 +91,20 @@ TEST_F(Watched, AttributesAfterAChangeAreAskedForAgain) {
   EXPECT_EQ(entry(request::create(kRootNumber, "c")).attr_valid, 0U);
 }
 
+// Of writes by a mapping that outlived its file nobody tells.
+TEST_F(Watched, WhatWasMappedIsKeptForAMoment) {
+  negotiate();
+  const fuse_entry_out file = entry(request::mknod(kRootNumber, "f", S_IFREG | 0644));
+  const auto kept_for = [&] {
+    return kernel_.ask(request::getattr(file.nodeid)).get<fuse_attr_out>().attr_valid;
+  };
+  EXPECT_EQ(code(kernel_.cache().begin_bypass(id(file.nodeid), Cache::Unseen::kWrites)), 0);
+  EXPECT_EQ(kept_for(), kLong);
+  EXPECT_EQ(code(kernel_.cache().begin_bypass(id(file.nodeid), Cache::Unseen::kMaps)), 0);
+  EXPECT_EQ(kept_for(), 1U);
+  EXPECT_EQ(entry(request::lookup(kRootNumber, "f")).attr_valid, 1U);
+}
+
 // The kernel was told before it had the inode, so the answer must not count on that.
 TEST_F(Watched, WhatWasChangedWhileItWasAskedForIsNotKept) {
   negotiate();

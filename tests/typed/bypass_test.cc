@@ -93,6 +93,37 @@ TYPED_TEST(Bypass, MappingsAreToldFromWritesByCalls) {
   EXPECT_NE(w.fast_attr(w.id), Outcome::kHit);
 }
 
+// Whoever has closed it may have kept a mapping.
+TYPED_TEST(Bypass, WhatWasMappedIsServedForAMoment) {
+  CacheOptions options = small_cache();
+  options.ttl_ticks = kWatchedTicks;
+  options.unnumbered_ttl_ticks = 100;
+  World<TypeParam> w(options, {.durable = true});
+  w.cache->set_tick(1);
+  const NodeId written = w.mknod(kRoot, "written").id;
+  const NodeId mapped = w.mknod(kRoot, "mapped").id;
+  EXPECT_EQ(code(w.cache->begin_bypass(written, Unseen::kWrites)), 0);  // And ended.
+  EXPECT_EQ(code(w.cache->begin_bypass(mapped, Unseen::kMaps)), 0);
+  EXPECT_FALSE(w.cache->was_mapped(written));
+  EXPECT_TRUE(w.cache->was_mapped(mapped));
+  EXPECT_FALSE(w.cache->maps_unseen(mapped));
+  w.getattr(written);
+  w.getattr(mapped);
+  w.cache->set_tick(101);
+  EXPECT_EQ(w.fast_attr(mapped), Outcome::kHit);
+  w.cache->set_tick(102);
+  EXPECT_NE(w.fast_attr(mapped), Outcome::kHit);
+  EXPECT_EQ(w.fast_attr(written), Outcome::kHit);
+
+  // What is made in its slot is another object.
+  EXPECT_EQ(w.unlink(kRoot, "mapped"), 0);
+  w.forget(mapped);
+  w.cache->drop_unused(*w.me);
+  const NodeId next = w.mknod(kRoot, "next").id;
+  EXPECT_EQ(next.index(), mapped.index());
+  EXPECT_FALSE(w.cache->was_mapped(next));
+}
+
 TYPED_TEST(Bypass, AFillOfBeforeTheLastWriteIsLost) {
   BypassWorld<TypeParam> w;
   auto bypass = w.begin(Unseen::kWrites);
