@@ -62,6 +62,7 @@ class BasicCache final : public Cache {
   Result<Pin> pin(NodeId id) override;
   Result<Change> begin_change(NodeId id, Fields fields) override;
   Result<Bypass> begin_bypass(NodeId id, Unseen what) override;
+  void hide_writes(NodeId id) noexcept override;
   bool writes_unseen(NodeId id) const noexcept override {
     return (unseen_writers(id) & kUnseenMax) != 0;
   }

@@ -184,7 +184,8 @@ struct alignas(kCacheLine) InodePriv {
 };
 static_assert(sizeof(InodePriv) == kCacheLine);
 
-// InodePriv::unseen_writers: how many; a mapping may be written, until there are none; it may be still, by
+// InodePriv::unseen_writers: how many; a mapping may be written, or nobody tells of writes, until there are
+// none; it may be still, by
 // who has closed the file and kept the mapping, until the inode is forgotten.
 inline constexpr std::uint16_t kUnseenMax = 0x3fff;
 inline constexpr std::uint16_t kUnseenMap = 0x8000;

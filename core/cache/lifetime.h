@@ -213,6 +213,15 @@ Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
   return Bypass(*this, std::move(held).value(), what);
 }
 
+template <LockingPolicy Policy>
+void BasicCache<Policy>::hide_writes(NodeId id) noexcept {
+  const auto inode = core_.lock_inode(id.index());
+  std::atomic<std::uint16_t>& writers = inode.priv().unseen_writers;
+  const std::uint16_t now = writers.load(std::memory_order_relaxed);
+  EVENFS_ASSERT(now != 0);
+  writers.store(static_cast<std::uint16_t>(now | kUnseenMap), std::memory_order_relaxed);
+}
+
 // What was read of the store while it could be changed unseen, and is to be cached now, loses its lease.
 template <LockingPolicy Policy>
 void BasicCache<Policy>::end_bypass(NodeId id, Unseen what) noexcept {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/fanotify.h>
 
+#include <cerrno>
 #include <cstring>
 
 namespace evenfs::local {
@@ -144,6 +145,20 @@ Status mark_directory(int events, int dir) noexcept {
 // Without a mark there is nothing to do.
 void unmark_directory(int events, int dir) noexcept {
   (void)::fanotify_mark(events, FAN_MARK_REMOVE | FAN_MARK_ONLYDIR, kDirectoryMask, dir, ".");
+}
+
+// The older of two ways to say it: for a file they mean the same, and this one is known to all kernels.
+Status ignore_writes(int events, int file) noexcept {
+  constexpr unsigned kHow = FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+  if (::fanotify_mark(events, kHow, FAN_MODIFY, file, nullptr) != 0) return Errno::last();
+  return Status();
+}
+
+// What must not stay: if it cannot be taken away alone, then with all others. These cost events, and no more.
+void heed_writes(int events, int file) noexcept {
+  constexpr unsigned kHow = FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK;
+  if (::fanotify_mark(events, kHow, FAN_MODIFY, file, nullptr) == 0 || errno == ENOENT) return;
+  (void)::fanotify_mark(events, FAN_MARK_FLUSH, 0, AT_FDCWD, nullptr);
 }
 
 }  // namespace evenfs::local

@@ -73,4 +73,11 @@ Status mark_file_system(int events, int dir) noexcept;
 Status mark_directory(int events, int dir) noexcept;
 void unmark_directory(int events, int dir) noexcept;
 
+// Nothing is told of writes to one file, cuts among them, until heed_writes(); what else happens to it is
+// told as before, also that one who could write has closed it. The kernel keeps the inode in memory meanwhile.
+// Errors: EBADF for an O_PATH descriptor; the rest as above.
+Status ignore_writes(int events, int file) noexcept;
+// REQUIRES: no directory is marked for `events`. Who ignored nothing, or a file that is gone: nothing to do.
+void heed_writes(int events, int file) noexcept;
+
 }  // namespace evenfs::local

@@ -124,6 +124,21 @@ TYPED_TEST(Bypass, WhatWasMappedIsServedForAMoment) {
   EXPECT_FALSE(w.cache->was_mapped(next));
 }
 
+// As mappings do, until nobody writes any more.
+TYPED_TEST(Bypass, WritesOfWhichNobodyTellsCountAsMappings) {
+  BypassWorld<TypeParam> w;
+  auto first = w.begin(Unseen::kWrites);
+  auto second = w.begin(Unseen::kWrites);
+  EXPECT_FALSE(w.cache->maps_unseen(w.id));
+  w.cache->hide_writes(w.id);
+  EXPECT_TRUE(w.cache->maps_unseen(w.id));
+  first.reset();
+  EXPECT_TRUE(w.cache->maps_unseen(w.id));
+  second.reset();
+  EXPECT_FALSE(w.cache->maps_unseen(w.id));
+  EXPECT_FALSE(w.cache->writes_unseen(w.id));
+}
+
 TYPED_TEST(Bypass, AFillOfBeforeTheLastWriteIsLost) {
   BypassWorld<TypeParam> w;
   auto bypass = w.begin(Unseen::kWrites);
