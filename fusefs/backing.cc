@@ -5,9 +5,11 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 namespace evenfs {
 namespace {
@@ -30,14 +32,17 @@ bool is_append_only(int fd) {
 
 }  // namespace
 
-Result<BackingTable::Use> BackingTable::open(NodeId id, int fd) noexcept try {
+Result<BackingTable::Use> BackingTable::open(NodeId id, int fd, bool writes) noexcept try {
   if (!on()) return Use();
   Shard& shard = shard_of(id);
   const std::lock_guard lock(shard.mutex);
   Entry& entry = shard.entries[id.raw()];
   if (entry.opens == 0 && !is_append_only(fd)) entry.backing_id = make_backing(fd);
+  if (entry.opens == 0 && entry.backing_id != 0) backed_.fetch_add(1, std::memory_order_relaxed);
+  writes = writes && entry.backing_id != 0;
+  if (writes) entry.writers.push_back(fd);  // Of the first one it is in the entry.
   ++entry.opens;
-  return Use(this, id, entry.backing_id);
+  return Use(this, id, fd, entry.backing_id, writes);
 } catch (const std::bad_alloc&) {
   return Errno(ENOMEM);
 }
@@ -47,25 +52,60 @@ Result<BackingTable::Use> BackingTable::open(NodeId id, int fd) noexcept try {
 int BackingTable::make_backing(int fd) noexcept {
   const BackingMap map{fd, 0, 0};
   const int made = ::ioctl(device_.load(std::memory_order_relaxed), kBackingOpen, &map);
-  if (made > 0) {
-    backed_.fetch_add(1, std::memory_order_relaxed);
-    return made;
-  }
+  if (made > 0) return made;
   if (errno == EPERM) stop();  // We lack the right, for other files too.
   return 0;
 }
 
-void BackingTable::drop(NodeId id) noexcept {
+void BackingTable::end_backing(int backing_id) noexcept {
+  const int device = device_.load(std::memory_order_relaxed);
+  const auto ended = static_cast<std::uint32_t>(backing_id);
+  if (device >= 0) ::ioctl(device, kBackingClose, &ended);
+}
+
+void BackingTable::drop(const Use& use) noexcept {
+  Shard& shard = shard_of(use.id_);
+  const std::lock_guard lock(shard.mutex);
+  const auto at = shard.entries.find(use.id_.raw());
+  if (use.writes_) drop_writer(shard, at->second, use);
+  if (--at->second.opens != 0) return;
+  const int backing_id = at->second.backing_id;
+  shard.entries.erase(at);
+  if (backing_id == 0) return;
+  backed_.fetch_sub(1, std::memory_order_relaxed);
+  end_backing(backing_id);
+}
+
+void BackingTable::drop_writer(Shard& shard, Entry& entry, const Use& use) noexcept {
+  entry.writers.erase(std::ranges::find(entry.writers, use.fd_));
+  if (!entry.writers.empty()) return;
+  entry.told = 0;
+  if (!entry.ignored) return;
+  shard.watch->heed(use.id_, use.fd_);
+  entry.ignored = false;
+  ignored_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void BackingTable::set_watch(WriteWatch* watch) noexcept {
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    shard.watch = watch;
+    for (auto& [id, entry] : shard.entries) {
+      if (std::exchange(entry.ignored, false)) ignored_.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+// If it cannot be ignored it is not tried again before everybody who can write has closed it.
+void BackingTable::write_told(NodeId id) noexcept {
   Shard& shard = shard_of(id);
   const std::lock_guard lock(shard.mutex);
   const auto at = shard.entries.find(id.raw());
-  if (--at->second.opens != 0) return;
-  const auto backing_id = static_cast<std::uint32_t>(at->second.backing_id);
-  shard.entries.erase(at);
-  const int device = device_.load(std::memory_order_relaxed);
-  if (backing_id == 0) return;
-  backed_.fetch_sub(1, std::memory_order_relaxed);
-  if (device >= 0) ::ioctl(device, kBackingClose, &backing_id);
+  if (at == shard.entries.end() || at->second.writers.empty() || shard.watch == nullptr) return;
+  Entry& entry = at->second;
+  if (entry.told >= kIgnoredAfter || ++entry.told < kIgnoredAfter) return;
+  entry.ignored = shard.watch->ignore(id, entry.writers.back());
+  if (entry.ignored) ignored_.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace evenfs

@@ -48,7 +48,7 @@ Status pass_through(Request& r, OpenFile& open, int flags) {
     if (!begun) return begun.error();
     open.bypass.emplace(std::move(*begun));
   }
-  Result<BackingTable::Use> use = r.fs.backing->open(open.id, open.file->fd());
+  Result<BackingTable::Use> use = r.fs.backing->open(open.id, open.file->fd(), access != O_RDONLY);
   if (!use) return use.error();
   open.backing = std::move(*use);
   if (open.backing.backing_id() == 0) open.bypass.reset();

@@ -29,9 +29,10 @@ struct OpenFile {
   NodeId id;
   std::unique_ptr<File> file;
   bool append_only = false;  // Every write goes to the end, whatever its offset.
-  // Where the kernel reads and writes the source's file by itself.
-  BackingTable::Use backing;
+  // Where the kernel reads and writes the source's file by itself. In this order: nothing is cached until the
+  // other has ended, and that while there is a descriptor.
   std::optional<Cache::Bypass> bypass;
+  BackingTable::Use backing;
   // If it was made by the request that opened it, what the kernel was told of it then.
   std::optional<Attr> made;
   OpenHook hook;

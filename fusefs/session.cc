@@ -214,7 +214,8 @@ std::string start_pruner(std::optional<Pruner>& pruner, const Daemon& daemon) {
 std::string make_watch(std::optional<SourceWatch>& watch, const Options& options, Daemon& daemon,
                        const LocalStore& store) {
   return try_to_start("the watch", [&] {
-    watch.emplace(fuse_session_fd(daemon.session), store, daemon.cache, options.watch_queue);
+    watch.emplace(fuse_session_fd(daemon.session), store, daemon.cache, options.watch_queue,
+                  daemon.backing);
     daemon.teller = &*watch;
   });
 }

@@ -100,6 +100,8 @@ void write_watch(Writer& out, const SourceWatch& watch) {
   const local::MarkStats marks = watch.mark_stats();
   out.member("marked", marks.marked);
   out.member("marks_refused", marks.refused);
+  // Files that are open for writing here, of whose writes the kernel does not tell.
+  out.member("ignored", watch.ignored());
   const NotifierStats notifier = watch.notifier_stats();
   out.member("notices_sent", notifier.sent);
   out.member("notices_unknown", notifier.unknown);

@@ -131,6 +131,10 @@ void OutsideChanges::apply(Worker& me, const SourceEvent& event) {
   }
   if (object) {
     const bool content = (event.what & SourceEvent::kContent) != 0;
+    // First: if it is not to be told of the next one, the kernel must not know anything by then.
+    if (content && backing_ != nullptr && backing_->size() != 0) {
+      backing_->write_told(cache_.id_of_number(*object));
+    }
     notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
   }
   if (!known) count(elsewhere_);
@@ -236,20 +240,41 @@ void Watcher::run(WorkerRegistry& workers) {
   }
 }
 
-SourceWatch::SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max)
+// The kernel asks after it was told, and then finds that its answer is good for no time; that passes through
+// it, so no order is needed here.
+bool IgnoredWrites::ignore(NodeId id, int fd) noexcept {
+  cache_.hide_writes(id);
+  return local::ignore_writes(events_, fd).ok();
+}
+
+void IgnoredWrites::heed(NodeId id, int fd) noexcept {
+  local::heed_writes(events_, fd);
+  notifier_.add({Notice::What::kAttributes, cache_.number_of(id)});
+}
+
+SourceWatch::SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max,
+                         BackingTable* backing)
     : store_(store),
+      cache_(cache),
+      backing_(backing),
       sink_(device),
       notifier_(sink_, cache, queue_max),
       changes_(
           cache, notifier_,
-          [&store](const local::HandleView& handle) { return store.number_of(handle); },
-          ::getpid()) {}
+          [&store](const local::HandleView& handle) { return store.number_of(handle); }, ::getpid(),
+          backing) {}
 
 void SourceWatch::begin(UniqueFd events, const std::string& mountpoint, WorkerRegistry& workers) {
   struct stat root {};
   (void)::stat(mountpoint.c_str(), &root);  // If that fails nobody else gets there either.
+  const int read_by_it = events.get();
   watcher_.emplace(std::move(events), store_.seen_by_others(), changes_, workers);
   begun_.store(&*watcher_, std::memory_order_release);  // Pairs with is_behind().
+  // With handles all of the file system is marked. By directory there is no passthrough, which takes the same
+  // right.
+  if (backing_ == nullptr || !store_.caps().has_handles) return;
+  ignored_writes_.emplace(cache_, notifier_, read_by_it);
+  backing_->set_watch(&*ignored_writes_);
 }
 
 // acquire: pairs with the release in begin(), for the watcher's members.
@@ -259,6 +284,7 @@ bool SourceWatch::is_behind() const noexcept {
 }
 
 bool SourceWatch::stop(std::chrono::milliseconds patience) noexcept {
+  end_ignoring();
   if (watcher_) watcher_->stop();
   return notifier_.stop(patience);
 }

@@ -7,8 +7,9 @@
 // Own changes are known by the process that made them, and left alone: the cache and the kernel have been
 // told more exactly by those who made them. What a program writes into a file that the kernel has from us
 // (passthrough) counts as somebody else's: it costs the file its cached attributes, and nothing else, since the
-// kernel has no pages of ours of such a file. What we have moved to where nobody tells of it was told for long
-// until now: the kernel is told, once, to ask for its attributes.
+// kernel has no pages of ours of such a file; if it goes on, the source is asked to tell no more of it
+// (IgnoredWrites, and BackingTable, which says when). What we have moved to where nobody tells of it was told
+// for long until now: the kernel is told, once, to ask for its attributes.
 #pragma once
 
 #include <sys/types.h>
@@ -27,6 +28,7 @@
 #include "core/cache/cache.h"
 #include "core/store/local_store.h"
 #include "core/store/source_events.h"
+#include "fusefs/backing.h"
 #include "fusefs/notifier.h"
 #include "fusefs/request.h"
 
@@ -45,8 +47,14 @@ class OutsideChanges {
   // The number of the object of a handle, as Cache::invalidate_number takes it.
   using NumberOf = std::function<std::optional<std::uint64_t>(const local::HandleView&)>;
 
-  OutsideChanges(Cache& cache, Notifier& notifier, NumberOf number_of, pid_t own) noexcept
-      : cache_(cache), notifier_(notifier), number_of_(std::move(number_of)), own_(own) {}
+  // `backing`: is told of writes; or null.
+  OutsideChanges(Cache& cache, Notifier& notifier, NumberOf number_of, pid_t own,
+                 BackingTable* backing) noexcept
+      : cache_(cache),
+        notifier_(notifier),
+        number_of_(std::move(number_of)),
+        own_(own),
+        backing_(backing) {}
 
   // By one thread.
   void apply(Worker& me, const local::SourceEvent& event);
@@ -69,6 +77,7 @@ class OutsideChanges {
   Notifier& notifier_;
   const NumberOf number_of_;
   const pid_t own_;
+  BackingTable* const backing_;
   Gauge events_{0}, own_events_{0}, elsewhere_{0}, overflows_{0}, mounts_{0};
 };
 
@@ -102,10 +111,32 @@ class Watcher {
   std::thread thread_;                 // Last: it uses the rest.
 };
 
+// Has the kernel not tell of writes to single files. For as long as it does not, it keeps no attributes of them
+// itself: first none that it gets are good for longer, then the writes are ignored, then it is told that
+// those it has are outdated, as always after a write. When writes are told again, an answer may be on its way
+// to the kernel that was true before the last one that was not told, so it is told once more.
+class IgnoredWrites final : public WriteWatch {
+ public:
+  // `events`: with a mark of the whole file system. Of a file that is ignored the caller tells the kernel.
+  IgnoredWrites(Cache& cache, Notifier& notifier, int events) noexcept
+      : cache_(cache), notifier_(notifier), events_(events) {}
+  bool ignore(NodeId id, int fd) noexcept override;
+  void heed(NodeId id, int fd) noexcept override;
+
+ private:
+  Cache& cache_;
+  Notifier& notifier_;
+  const int events_;
+};
+
 class SourceWatch final : public Teller {
  public:
-  // `device`: the session's. Throws std::system_error.
-  SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max);
+  // `device`: the session's; `backing`: null without passthrough. Throws std::system_error.
+  SourceWatch(int device, const LocalStore& store, Cache& cache, std::size_t queue_max,
+              BackingTable* backing);
+  ~SourceWatch() { end_ignoring(); }
+  SourceWatch(const SourceWatch&) = delete;
+  SourceWatch& operator=(const SourceWatch&) = delete;
 
   // From now on it is told. `events`: of watch_obstacle(), from before anything was cached. The kernel has no
   // attributes of the mount's root until it has asked for them, and drops an answer if it is told in between
@@ -122,14 +153,23 @@ class SourceWatch final : public Teller {
   WatcherStats watcher_stats() const noexcept { return changes_.stats(); }
   NotifierStats notifier_stats() const noexcept { return notifier_.stats(); }
   local::MarkStats mark_stats() const { return store_.marks(); }
+  // Files of whose writes nothing is told now.
+  std::uint64_t ignored() const noexcept { return backing_ != nullptr ? backing_->ignored() : 0; }
 
  private:
+  void end_ignoring() noexcept {
+    if (backing_ != nullptr) backing_->set_watch(nullptr);
+  }
+
   const LocalStore& store_;
+  Cache& cache_;
+  BackingTable* const backing_;
   KernelSink sink_;
   Notifier notifier_;
   OutsideChanges changes_;
   std::optional<Watcher> watcher_;
   std::atomic<const Watcher*> begun_{nullptr};  // Written by begin().
+  std::optional<IgnoredWrites> ignored_writes_;
 };
 
 // A digest of the mounts at and below a directory, from the text of /proc/self/mountinfo.

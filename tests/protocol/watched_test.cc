@@ -2,11 +2,9 @@
 // How long the kernel may keep an answer where somebody tells of what others change: for long what it will be
 // told of, for a moment what nobody tells of, and not at all what may be of before a change that it was told of
 // already. And what follows from one event for the cache and for the kernel.
-#include <condition_variable>
-#include <mutex>
-
 #include "fusefs/watcher.h"
 #include "tests/support/protocol_fixture.h"
+#include "tests/support/recorded_notices.h"
 #include "tests/support/store_fixture.h"
 
 namespace evenfs::test {
@@ -167,26 +165,6 @@ using What = Notice::What;
 
 class Events : public Watched {
  protected:
-  class Sink final : public NoticeSink {
-   public:
-    int send(const Notice& notice) noexcept override {
-      const std::lock_guard lock(mutex_);
-      seen_.push_back(notice);
-      changed_.notify_all();
-      return 0;
-    }
-    std::vector<Notice> take(std::size_t count) {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, std::chrono::seconds(30), [&] { return seen_.size() >= count; });
-      return std::exchange(seen_, {});
-    }
-
-   private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<Notice> seen_;
-  };
-
   Events() {
     negotiate();
     dir_ = entry(request::mkdir(kRootNumber, "d")).nodeid;
@@ -228,9 +206,9 @@ class Events : public Watched {
 
   std::uint64_t dir_ = 0;
   std::uint64_t file_ = 0;
-  Sink sink_;
+  RecordedNotices sink_;
   Notifier notifier_{sink_, kernel_.cache(), 100};
-  OutsideChanges changes_{kernel_.cache(), notifier_, number_of, 7};
+  OutsideChanges changes_{kernel_.cache(), notifier_, number_of, 7, nullptr};
 };
 
 TEST_F(Events, ContentAndAttributesAreTheObjectsOwn) {

@@ -69,6 +69,8 @@ class FakeKernel {
   // INIT, as a kernel of today sends it. Everything else has to wait for that.
   fuse_init_out negotiate();
   static fuse_init_in init_of_today();
+  // The kernel reads and writes by backing files from now on, and knows of its own writes.
+  void pass_through(BackingTable& backing) { behind_->backing = &backing; }
 
   Answer ask(Message message);
   // The answer to the next request cannot be delivered, as when its caller was interrupted.
