@@ -11,7 +11,9 @@ SET_ID = "fusefs/set_id.cc"
 REQUEST = "fusefs/request.h"
 BACKING = "fusefs/backing.cc"
 LOOP = "fusefs/worker_loop.cc"
+WATCHER = "fusefs/watcher.cc"
 BYPASS_TEST, THREADS = "bypass_test", "worker_threads_test"
+BACKING_TEST, IGNORED = "backing_test", "ignored_writes_test"
 MOUNT_PASSTHROUGH, MOUNT_SET_ID = "mount/passthrough_test.sh", "mount/set_id_test.sh"
 SESSION, IO, MOUNT_TIMEOUTS = "fusefs/session.cc", "fusefs/handlers_io.cc", "mount/timeouts_test.sh"
 
@@ -63,6 +65,18 @@ MUTATIONS = (
     one("set-id-bits-written-unseen", "what the kernel writes by itself costs no set-id bits", SET_ID,
         "return r.fs.cache.writes_unseen(id) ? before_unseen_write(r, id, *attr, file, caller) : *attr;",
         "return *attr;", MOUNT_SET_ID),
+    one("never-heeded", "nobody tells of writes to a file that nobody can write any more", BACKING,
+        "  shard.watch->heed(use.id_, use.fd_);\n", "", BACKING_TEST),
+    one("ignored-without-a-backing-file", "nobody tells of writes to a file that evenfs writes", BACKING,
+        "  writes = writes && entry.backing_id != 0;\n", "", BACKING_TEST),
+    one("ignored-and-kept", "the kernel keeps attributes of what nobody tells of", WATCHER,
+        "  cache_.hide_writes(id);\n", "  (void)id;\n", IGNORED),
+    one("heeded-quietly", "what the kernel asked for before a write that nobody told of is kept", WATCHER,
+        "  notifier_.add({Notice::What::kAttributes, cache_.number_of(id)});\n", "  (void)id;\n", IGNORED),
+    one("cached-before-it-is-heeded", "attributes are cached while nobody tells of writes yet",
+        "fusefs/open_table.h",
+        "  std::optional<Cache::Bypass> bypass;\n  BackingTable::Use backing;\n",
+        "  BackingTable::Use backing;\n  std::optional<Cache::Bypass> bypass;\n", IGNORED),
     one("nobody-stands-in", "hits wait while the source holds threads up", LOOP,
         "if (able < threads_) call_in(threads_ - able);", "(void)&WorkerLoop::call_in;", THREADS),
     one("who-stands-in-stays", "threads that are not needed stay", LOOP,
