@@ -185,8 +185,7 @@ struct alignas(kCacheLine) InodePriv {
 static_assert(sizeof(InodePriv) == kCacheLine);
 
 // InodePriv::unseen_writers: how many; a mapping may be written, or nobody tells of writes, until there are
-// none; it may be still, by
-// who has closed the file and kept the mapping, until the inode is forgotten.
+// none; a mapping may be written still, by who has closed the file, until the inode is forgotten.
 inline constexpr std::uint16_t kUnseenMax = 0x3fff;
 inline constexpr std::uint16_t kUnseenMap = 0x8000;
 inline constexpr std::uint16_t kOnceMapped = 0x4000;

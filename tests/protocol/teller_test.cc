@@ -132,7 +132,7 @@ class Watching : public Told {
   NoSink sink_;
   Notifier notifier_{sink_, kernel_.cache(), 100};
   OutsideChanges changes_{kernel_.cache(), notifier_,
-                          [this](const auto& handle) { return number_of(handle); }, 7};
+                          [this](const auto& handle) { return number_of(handle); }, 7, nullptr};
 };
 
 TEST_F(Watching, ItIsBehindUntilAllThatWasReadIsTold) {
