@@ -74,6 +74,8 @@ inline constexpr std::size_t kAnswerBytesMax = kWriteBytesMax;
 
 // Attributes that the kernel keeps for no longer than that need not be taken from it.
 inline constexpr double kSoonS = 1;
+// How long the kernel may use what it takes after a change without comparing when it asked, with a watch.
+inline constexpr double kChangedS = 0.01;
 // How long what nobody tells of may be used where the rest is told of.
 inline constexpr double kUntoldS = 1;
 
@@ -205,9 +207,11 @@ struct Request {
     const bool told = !attr.untold && !(fs.watched && fs.cache.was_mapped(id));
     return told ? timeout : std::min(timeout, kUntoldS);
   }
-  // The same where it does not compare: after a change, to an inode that it knows.
+  // The same where it does not compare: after a change, to an inode that it knows. What it is told of too early
+  // then is stale for that long; it is enough for what it asks next, as before it opens what it has made.
   double changed_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
-    return fs.watched ? 0 : attr_timeout(id, number, attr);
+    const double timeout = attr_timeout(id, number, attr);
+    return fs.watched ? std::min(timeout, kChangedS) : timeout;
   }
   // A time as it is for an object, or for names in a directory, of which somebody tells or does not.
   double timeout_of(fuse_ino_t number, double timeout) const noexcept {

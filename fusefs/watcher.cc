@@ -31,6 +31,10 @@ constexpr unsigned kMadeOnly = SourceEvent::kMade;
 constexpr unsigned kAnyhow = SourceEvent::kContent | SourceEvent::kAttributes;
 // Reads of that many bytes until somebody looks whether it is time to end.
 constexpr int kReadsAtOnce = 16;
+// Until events are read again, if nothing has come that somebody in the mount may wait for: to be woken for
+// each costs those who change things more than the change. Meanwhile events gather, and the kernel makes
+// one of many about one object.
+constexpr int kPauseMs = 5;
 
 UniqueFd got(int fd) {
   if (fd < 0) throw std::system_error(errno, std::generic_category());
@@ -115,13 +119,17 @@ void OutsideChanges::apply_own(const SourceEvent& event) {
   if (object) notifier_.add({Notice::What::kAttributes, *object});
 }
 
-void OutsideChanges::apply(Worker& me, const SourceEvent& event) {
+bool OutsideChanges::apply(Worker& me, const SourceEvent& event) {
   count(events_);
   if ((event.what & SourceEvent::kLost) != 0) {
     count(overflows_);
-    return everything();
+    everything();
+    return true;
   }
-  if (event.pid == own_) return apply_own(event);
+  if (event.pid == own_) {
+    apply_own(event);
+    return false;
+  }
   const std::optional<std::uint64_t> object = outdate(event.object);
   bool known = object.has_value();
   constexpr unsigned kNaming = SourceEvent::kMade | SourceEvent::kRemoved | SourceEvent::kMoved;
@@ -135,9 +143,17 @@ void OutsideChanges::apply(Worker& me, const SourceEvent& event) {
     if (content && backing_ != nullptr && backing_->size() != 0) {
       backing_->write_told(cache_.id_of_number(*object));
     }
-    notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
+    // What is not counted the kernel does not know, and who is about to tell it of that looks at the cache once
+    // more when he has counted it.
+    if (cache_.is_counted(*object)) {
+      notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
+    }
   }
   if (!known) count(elsewhere_);
+  // Whoever writes what the mount has had open for writing may well be there.
+  const bool from_here = (event.what & ~SourceEvent::kContent) == 0 && object &&
+                         cache_.was_written(cache_.id_of_number(*object));
+  return known && !from_here;
 }
 
 void OutsideChanges::everything() noexcept {
@@ -197,21 +213,25 @@ bool Watcher::is_behind() const noexcept {
   return applying_.load(std::memory_order_acquire);
 }
 
-// What finds no memory here is lost, as if the kernel had lost it.
-void Watcher::read_events(Worker& me, std::span<std::byte> buffer) {
+// What finds no memory here is lost, as if the kernel had lost it. Whether to go on at once.
+bool Watcher::read_events(Worker& me, std::span<std::byte> buffer) {
+  bool is_urgent = false;
   for (int i = 0; i < kReadsAtOnce; ++i) {
     const ssize_t got = ::read(events_.get(), buffer.data(), buffer.size());
     if (got <= 0) {
       if (got < 0 && errno != EAGAIN && errno != EINTR) changes_.everything();
-      return;
+      return is_urgent;
     }
     try {
       local::SourceEvents events(buffer.first(static_cast<std::size_t>(got)));
-      for (SourceEvent event; events.next(event);) changes_.apply(me, event);
+      for (SourceEvent event; events.next(event);) {
+        if (changes_.apply(me, event)) is_urgent = true;
+      }
     } catch (const std::bad_alloc&) {
       changes_.everything();
     }
   }
+  return true;  // There may be more.
 }
 
 // Without memory to look, it is as if they had changed.
@@ -231,8 +251,9 @@ void Watcher::run(WorkerRegistry& workers) {
     if (::poll(watched.data(), watched.size(), -1) < 0) continue;
     if (watched[1].revents != 0) {
       applying_.store(true, std::memory_order_relaxed);  // Pairs as is_behind() says.
-      read_events(me, buffer_);
+      const bool is_urgent = read_events(me, buffer_);
       applying_.store(false, std::memory_order_release);  // Pairs with is_behind().
+      if (!is_urgent) (void)::poll(watched.data(), 1, kPauseMs);
     }
     if (watched[2].revents == 0) continue;
     const std::uint64_t now = mounts_now();

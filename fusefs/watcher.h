@@ -56,8 +56,9 @@ class OutsideChanges {
         own_(own),
         backing_(backing) {}
 
-  // By one thread.
-  void apply(Worker& me, const local::SourceEvent& event);
+  // By one thread. Whether somebody in the mount may be about to look at what has changed: not if nobody there
+  // knows it, nor if it was changed from there.
+  bool apply(Worker& me, const local::SourceEvent& event);
   void everything() noexcept;
   void mounts_changed() noexcept;
 
@@ -98,7 +99,7 @@ class Watcher {
  private:
   void run(WorkerRegistry& workers);
   std::uint64_t mounts_now() const noexcept;
-  void read_events(Worker& me, std::span<std::byte> buffer);
+  bool read_events(Worker& me, std::span<std::byte> buffer);
 
   const UniqueFd events_;
   const UniqueFd mounts_;  // Of /proc/self/mountinfo.

@@ -72,6 +72,9 @@ class BasicCache final : public Cache {
   bool was_mapped(NodeId id) const noexcept override {
     return (unseen_writers(id) & kOnceMapped) != 0;
   }
+  bool was_written(NodeId id) const noexcept override {
+    return (unseen_writers(id) & kOnceWritten) != 0;
+  }
   ListingUnderWay begin_listing(NodeId dir) override;
   void keep_listing(const ListingLease& lease, std::shared_ptr<const Listing> listing) override;
   std::shared_ptr<const Listing> kept_listing(NodeId dir) override;

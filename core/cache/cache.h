@@ -247,7 +247,7 @@ class Cache {
     Pin pin_;
     Unseen what_;
   };
-  // Errors: those of pin(); EMFILE if there are 16383 who read, or who write.
+  // Errors: those of pin(); EMFILE if there are 8191 who read, or who write.
   virtual Result<Bypass> begin_bypass(NodeId id, Unseen what) = 0;
   // Whether a Bypass with kWrites or kMaps is alive at this moment; and whether one with kMaps was since
   // there was none of both, or hide_writes() called. REQUIRES: the inode is counted or pinned.
@@ -256,6 +256,8 @@ class Cache {
   // Whether one with kMaps has been. Who has closed the file may have kept a mapping, of whose writes nobody is
   // told: attributes are served for no longer than those of what nobody tells of.
   virtual bool was_mapped(NodeId id) const noexcept = 0;
+  // Whether one with kWrites or kMaps has been; of an inode that was forgotten it may be anything.
+  virtual bool was_written(NodeId id) const noexcept = 0;
   // Who tells of what others do will not tell of writes, until there is no Bypass with kWrites or kMaps: that
   // is as if one of them had kMaps. REQUIRES: there is one.
   virtual void hide_writes(NodeId id) noexcept = 0;

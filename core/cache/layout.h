@@ -184,11 +184,13 @@ struct alignas(kCacheLine) InodePriv {
 };
 static_assert(sizeof(InodePriv) == kCacheLine);
 
-// InodePriv::unseen_writers: how many; a mapping may be written, or nobody tells of writes, until there are
-// none; a mapping may be written still, by who has closed the file, until the inode is forgotten.
-inline constexpr std::uint16_t kUnseenMax = 0x3fff;
+// InodePriv::unseen_writers: how many; that a mapping may be written, or nobody tells of writes, until there
+// are none; and, until the inode is forgotten, that who has closed the file may write by a mapping still, and
+// that there was anybody at all.
+inline constexpr std::uint16_t kUnseenMax = 0x1fff;
 inline constexpr std::uint16_t kUnseenMap = 0x8000;
 inline constexpr std::uint16_t kOnceMapped = 0x4000;
+inline constexpr std::uint16_t kOnceWritten = 0x2000;
 
 inline constexpr std::uint64_t kPinUnit = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t kLookupMask = kPinUnit - 1;

@@ -200,8 +200,8 @@ Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
   if (what != Unseen::kReads) {
     const std::uint16_t writers = priv.unseen_writers.load(std::memory_order_relaxed);
     if ((writers & kUnseenMax) == kUnseenMax) return Errno(EMFILE);
-    const int mark = what == Unseen::kMaps ? kUnseenMap | kOnceMapped : 0;
-    priv.unseen_writers.store(static_cast<std::uint16_t>((writers + 1) | mark),
+    const int marks = kOnceWritten | (what == Unseen::kMaps ? kUnseenMap | kOnceMapped : 0);
+    priv.unseen_writers.store(static_cast<std::uint16_t>((writers + 1) | marks),
                               std::memory_order_relaxed);
   } else {
     if (priv.unseen_readers == kUnseenMax) return Errno(EMFILE);

@@ -76,15 +76,17 @@ TEST_F(Watched, WhatIsToldOfIsKeptForLong) {
   EXPECT_EQ(kernel_.ask(request::getattr(kRootNumber)).get<fuse_attr_out>().attr_valid, kLong);
 }
 
-// The kernel takes them as they come, whatever it was told since it asked.
-TEST_F(Watched, AttributesAfterAChangeAreAskedForAgain) {
+// The kernel takes them as they come, whatever it was told since it asked: they serve for what it does next.
+TEST_F(Watched, AttributesAfterAChangeAreSoonAskedForAgain) {
   negotiate();
+  constexpr auto kSoonNs = static_cast<std::uint32_t>(kChangedS * 1e9);
   const fuse_entry_out file = entry(request::mknod(kRootNumber, "f", S_IFREG | 0644));
   const auto after = kernel_.ask(request::chmod(file.nodeid, 0600)).get<fuse_attr_out>();
   EXPECT_EQ(after.attr_valid, 0U);
-  EXPECT_EQ(after.attr_valid_nsec, 0U);
+  EXPECT_EQ(after.attr_valid_nsec, kSoonNs);
   const fuse_entry_out link = entry(request::link(file.nodeid, kRootNumber, "l"));
   EXPECT_EQ(link.attr_valid, 0U);
+  EXPECT_EQ(link.attr_valid_nsec, kSoonNs);
   EXPECT_EQ(link.entry_valid, kLong);
   EXPECT_EQ(entry(request::create(kRootNumber, "c")).attr_valid, 0U);
 }
@@ -239,6 +241,34 @@ TEST_F(Events, ANameThatCameOrWentIsTheDirectorysToo) {
   // Made and removed again, or the other way round: what is there now has to be asked for.
   changes_.apply(kernel_.me(), event(SourceEvent::kMade | SourceEvent::kRemoved));
   EXPECT_EQ(sink_.take(3)[0], (Notice{What::kName, dir_, 0, "f"}));
+}
+
+// Whoever has made many changes is not to be woken for each; whoever waits for one is.
+TEST_F(Events, OnlyWhatSomebodyHereMayWaitForIsUrgent) {
+  Worker& me = kernel_.me();
+  EXPECT_TRUE(changes_.apply(me, event(SourceEvent::kContent)));
+  EXPECT_TRUE(changes_.apply(me, event(SourceEvent::kAttributes)));
+  EXPECT_FALSE(changes_.apply(me, event(SourceEvent::kRemoved, 7)));  // Our own.
+  SourceEvent elsewhere = event(SourceEvent::kContent);
+  const std::uint64_t unknown = Identity::kDurable | 4711;
+  elsewhere.object = handle(unknown);
+  EXPECT_FALSE(changes_.apply(me, elsewhere));
+  // It was open for writing here.
+  EXPECT_EQ(code(kernel_.cache().begin_bypass(id(file_), Cache::Unseen::kWrites)), 0);
+  EXPECT_FALSE(changes_.apply(me, event(SourceEvent::kContent)));
+  EXPECT_TRUE(changes_.apply(me, event(SourceEvent::kContent | SourceEvent::kAttributes)));
+  EXPECT_TRUE(changes_.apply(me, event(SourceEvent::kLost)));
+}
+
+// Who tells it of an inode counts it first, and then looks at the cache once more.
+TEST_F(Events, TheKernelIsNotToldOfWhatItDoesNotKnow) {
+  kernel_.cache().forget(kernel_.me(), id(file_), 1);
+  changes_.apply(kernel_.me(), event(SourceEvent::kContent));
+  EXPECT_FALSE(has_attributes(file_));
+  EXPECT_EQ(notifier_.stats().sent + notifier_.stats().waiting, 0U);
+  entry(request::lookup(dir_, "f"));
+  changes_.apply(kernel_.me(), event(SourceEvent::kContent));
+  EXPECT_EQ(sink_.take(1), (std::vector<Notice>{{What::kContent, file_}}));
 }
 
 TEST_F(Events, BothNamesOfWhatMovedAreForgotten) {
