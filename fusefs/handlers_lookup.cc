@@ -16,12 +16,13 @@ Result<Entry> find(Request& r, fuse_ino_t number, std::string_view name) {
   if (name == "..") return r.fs.cache.lookup_parent(r.me, dir);
   const Result<NameRef> checked = NameRef::make(name);
   if (!checked) return checked.error();
-  const Result<Entry> found = r.fs.cache.lookup(r.me, dir, *checked);
+  Result<Entry> found = r.fs.cache.lookup(r.me, dir, *checked);
+  if (found || found.error() != Errno(ENOENT) || r.fs.teller == nullptr) return found;
   // That a name is not there is the answer that programs go wrong by, when somebody has just made it and told
-  // them; so it is not given if there may be news of it.
-  const bool is_old_news = !found && found.error() == Errno(ENOENT) && r.fs.teller != nullptr &&
-                           r.fs.teller->is_behind();
-  return is_old_news ? r.fs.cache.lookup_anew(r.me, dir, *checked) : found;
+  // them; so it is not given if there may be news of it. If there is none now the cache has been told of all
+  // that was done before, but perhaps only since it answered.
+  return r.fs.teller->is_behind() ? r.fs.cache.lookup_anew(r.me, dir, *checked)
+                                  : r.fs.cache.lookup(r.me, dir, *checked);
 }
 
 void lookup(Request& r, fuse_ino_t parent, const char* name) {

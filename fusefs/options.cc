@@ -65,8 +65,8 @@ void add_options(CLI::App& app, RawOptions& raw) {
       "ttl=TIME, what is older is asked for again; ttl=LEAST..MOST, what is older than a tenth of "
       "the time since its last change, within these; strict, everything is asked for; exclusive, "
       "there are none; auto, "
-      "watch where that works and is of use, else ttl=1s. The next four go by that unless they "
-      "are given; with all four there is nothing to watch for");
+      "watch where that works, else ttl=1s. The next four go by that unless they "
+      "are given; if all four are, auto starts no watch");
   const auto time = [&](const char* name, std::optional<std::string>& into, const char* text) {
     app.add_option(name, into, text)->type_name("TIME");
   };
@@ -76,10 +76,10 @@ void add_options(CLI::App& app, RawOptions& raw) {
   time("--negative-timeout", raw.negative_timeout, "the same for names that do not exist");
   time("--cache-ttl", raw.cache_ttl,
        "how long the cache may serve what it read from SOURCE; 0 asks each time; inf: for ever");
-  value(
-      "--watch-queue", raw.watch_queue, "N",
-      "with watch: changes that may wait to be told to the kernel; when there are more it forgets "
-      "all it knows");
+  value("--watch-queue", raw.watch_queue, "N",
+        "with watch: changes that may wait to be told to the kernel; when there are more the "
+        "kernel forgets "
+        "all it knows");
   value("--locking", raw.locking, "NAME", "lockless, sharded, rwlock or mutex");
   value("--memory", raw.memory, "SIZE", "soft limit of the cache; at least 1M");
   value("--threads", raw.threads, "N", "threads that answer requests; auto: by cores, 2 to 64");

@@ -237,11 +237,13 @@ bool stop_telling(std::optional<SourceWatch>& watch, Pruner& pruner) noexcept {
   return (!watch || watch->stop(kStopPatience)) && pruner.stop(kStopPatience);
 }
 
-int give_up(const std::string& line, FuseMount& mount, WorkerLoop& loop,
+// Ends the mount, whose rings have threads that may still use everything.
+int give_up(const std::string& line, std::unique_ptr<FuseMount>& mount, WorkerLoop& loop,
             std::optional<SourceWatch>& watch, Pruner& pruner) {
   (void)stop_telling(watch, pruner);
   loop.stop(kStopPatience);
-  mount.detach();
+  mount->detach();
+  mount.reset();
   return fail(line);
 }
 
@@ -292,7 +294,7 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
   if (watch) stats.set_watch(*watch);
   if (wrong.empty()) wrong = start_threads(loop, options.threads);
   if (wrong.empty() && watch) wrong = begin_watch(*watch, options, daemon, std::move(events));
-  if (!wrong.empty()) return give_up(wrong, *mount, loop, watch, *pruner);
+  if (!wrong.empty()) return give_up(wrong, mount, loop, watch, *pruner);
   // The kernel lets requests wait until the first thread has answered its INIT, so whoever looks
   // from now on sees the mount.
   say_that_it_is_mounted(options);

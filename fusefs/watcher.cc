@@ -143,11 +143,7 @@ bool OutsideChanges::apply(Worker& me, const SourceEvent& event) {
     if (content && backing_ != nullptr && backing_->size() != 0) {
       backing_->write_told(cache_.id_of_number(*object));
     }
-    // What is not counted the kernel does not know, and who is about to tell it of that looks at the cache once
-    // more when he has counted it.
-    if (cache_.is_counted(*object)) {
-      notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
-    }
+    notifier_.add({content ? Notice::What::kContent : Notice::What::kAttributes, *object});
   }
   if (!known) count(elsewhere_);
   // Whoever writes what the mount has had open for writing may well be there.

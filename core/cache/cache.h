@@ -247,7 +247,7 @@ class Cache {
     Pin pin_;
     Unseen what_;
   };
-  // Errors: those of pin(); EMFILE if there are 8191 who read, or who write.
+  // Errors: those of pin(); EMFILE if there are 8191 who write, or 65535 who read.
   virtual Result<Bypass> begin_bypass(NodeId id, Unseen what) = 0;
   // Whether a Bypass with kWrites or kMaps is alive at this moment; and whether one with kMaps was since
   // there was none of both, or hide_writes() called. REQUIRES: the inode is counted or pinned.

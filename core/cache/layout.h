@@ -188,6 +188,7 @@ static_assert(sizeof(InodePriv) == kCacheLine);
 // are none; and, until the inode is forgotten, that who has closed the file may write by a mapping still, and
 // that there was anybody at all.
 inline constexpr std::uint16_t kUnseenMax = 0x1fff;
+inline constexpr std::uint16_t kUnseenReadersMax = 0xffff;
 inline constexpr std::uint16_t kUnseenMap = 0x8000;
 inline constexpr std::uint16_t kOnceMapped = 0x4000;
 inline constexpr std::uint16_t kOnceWritten = 0x2000;

@@ -204,7 +204,7 @@ Result<Cache::Bypass> BasicCache<Policy>::begin_bypass(NodeId id, Unseen what) {
     priv.unseen_writers.store(static_cast<std::uint16_t>((writers + 1) | marks),
                               std::memory_order_relaxed);
   } else {
-    if (priv.unseen_readers == kUnseenMax) return Errno(EMFILE);
+    if (priv.unseen_readers == kUnseenReadersMax) return Errno(EMFILE);
     ++priv.unseen_readers;
   }
   // What is cached was cached under other rules.

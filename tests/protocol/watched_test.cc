@@ -260,15 +260,13 @@ TEST_F(Events, OnlyWhatSomebodyHereMayWaitForIsUrgent) {
   EXPECT_TRUE(changes_.apply(me, event(SourceEvent::kLost)));
 }
 
-// Who tells it of an inode counts it first, and then looks at the cache once more.
-TEST_F(Events, TheKernelIsNotToldOfWhatItDoesNotKnow) {
-  kernel_.cache().forget(kernel_.me(), id(file_), 1);
-  changes_.apply(kernel_.me(), event(SourceEvent::kContent));
-  EXPECT_FALSE(has_attributes(file_));
-  EXPECT_EQ(notifier_.stats().sent + notifier_.stats().waiting, 0U);
-  entry(request::lookup(dir_, "f"));
-  changes_.apply(kernel_.me(), event(SourceEvent::kContent));
-  EXPECT_EQ(sink_.take(1), (std::vector<Notice>{{What::kContent, file_}}));
+// Which has no lookup count.
+TEST_F(Events, OfTheTopTheKernelIsTold) {
+  SourceEvent top = event(SourceEvent::kAttributes);
+  const std::uint64_t root = kRootNumber;
+  top.object = handle(root);
+  EXPECT_TRUE(changes_.apply(kernel_.me(), top));
+  EXPECT_EQ(sink_.take(1), (std::vector<Notice>{{What::kAttributes, kRootNumber}}));
 }
 
 TEST_F(Events, BothNamesOfWhatMovedAreForgotten) {

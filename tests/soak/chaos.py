@@ -235,7 +235,9 @@ class Reader:
         size = self.size_of("vault/f", errno.EACCES)
         if os.geteuid() == 0 or could(lambda n: (n % 2 == 0) == (size >= 0)):
             return
-        if size >= 0 or not self.is_invented():
+        if size < 0 and self.is_invented():
+            self.vault()
+        else:
             raise Wrong(f"the vault was {'open' if size >= 0 else 'closed'}")
 
     def name(self, i):
