@@ -106,8 +106,8 @@ def access_times(mnt, src):
         early.read(1)
         moved = os.stat(f"{mnt}/read").st_atime_ns
         note(moved > before, "a read moves the time of access")
-        # By a later time of change the next read moves it again. When the kernel's ticks come late a change
-        # may get a time of before the read (Linux 6.18).
+        # By a later time of change the next read moves it again. Beside other loads a change that came after a
+        # read was seen to have an earlier time than it, in source and mount (Linux 6.18; why is not known).
         deadline = time.monotonic() + 10
         while os.stat(f"{mnt}/read").st_ctime_ns <= moved and time.monotonic() < deadline:
             tick()
