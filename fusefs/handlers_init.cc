@@ -28,6 +28,7 @@ void init(void* userdata, fuse_conn_info* conn) {
   Daemon& fs = *static_cast<Daemon*>(userdata);
   set_transport(conn, fs.transport);
   fs.keeps_listings = conn->proto_minor < kKeepsTooLong || conn->proto_minor >= kKeepsAsTold;
+  fs.always_asks = fs.always_asks && fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
   if (keeps_links(fs)) fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
   if (fs.backing != nullptr && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
     conn->max_backing_stack_depth = FUSE_BACKING_STACKED_UNDER;

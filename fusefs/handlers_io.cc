@@ -57,11 +57,15 @@ Status pass_through(Request& r, OpenFile& open, int flags) {
 
 // How the kernel treats its pages of this open file. Unless they are known to be good the pages of an
 // earlier open are dropped, so a program that opens a file sees what others wrote to the source
-// before. Within one open AUTO_INVAL_DATA drops them when size or mtime are seen to change.
+// before. Within one open AUTO_INVAL_DATA drops them when size or mtime are seen to change. That is too late
+// for who has to see each change: of several askers only who is answered first makes the kernel take the
+// answer, and he may have asked before the change; and mtime is set before the content is. Such reads all
+// come to us.
 void set_open_reply(Request& r, fuse_file_info& fi, std::uint64_t number, bool keep_pages) {
   fi.fh = number;
   fi.backing_id = file_at(&fi).backing.backing_id();
   fi.keep_cache = keep_pages ? 1 : 0;
+  fi.direct_io = fi.backing_id == 0 && r.fs.always_asks ? 1 : 0;
   // A file of a local disk has nothing to say when it is closed, and pages of ours there are none.
   fi.noflush = fi.backing_id != 0 && !r.fs.store.caps().may_be_slow ? 1 : 0;
   // Writes are at given offsets, so those that O_DIRECT does not cache need not wait for each

@@ -57,6 +57,9 @@ struct Daemon {
   // Somebody tells of what others do to the objects that have a durable number, and to the root. The times are
   // then for these.
   bool watched = false;
+  // Nothing may be served that the source was not asked for at once. At INIT it is cleared where the kernel
+  // cannot map a file whose reads all come to us.
+  bool always_asks = false;
   // If not 0, the times are the most: what has changed lately is for that long, and what has rested for longer.
   double least_timeout_s = 0;
   // Set at INIT. Linux 6.9 to 6.12 do not drop a listing when they are told to.

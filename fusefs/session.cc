@@ -111,13 +111,21 @@ std::string mounted_line(const Options& options) {
       ::geteuid() == 0 ? "umount" : "fusermount3 -u", options.mountpoint, note);
 }
 
+bool serves_nothing_twice(const Options& options) {
+  return options.cache_ttl && options.cache_ttl->count() == 0;
+}
+
 // The kernel checks a directory's permissions at each component of a path, by attributes that it asks for as
 // soon as they are outdated. It may use them for its next tick at least, 1 to 10 ms: they then cost one
 // request each tick, and not one for each name. Where the cache itself serves nothing twice, neither may it.
 double directory_timeout(const Options& options) {
   constexpr std::chrono::milliseconds kTick{1};
-  const bool always_asks = options.cache_ttl && options.cache_ttl->count() == 0;
-  return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));
+  return seconds(serves_nothing_twice(options) ? options.attr_timeout
+                                               : std::max(options.attr_timeout, kTick));
+}
+
+bool always_asks(const Options& options) {
+  return serves_nothing_twice(options) && options.attr_timeout.count() == 0;
 }
 
 void serve_on_thread(WorkerRegistry& registry, const std::function<void()>& serve) {
@@ -267,6 +275,7 @@ int serve(const Options& options, Launcher& launcher, const fuse_lowlevel_ops& o
                 registry,
                 options.transport,
                 options.coherence.mode == Coherence::Mode::kWatch,
+                always_asks(options),
                 seconds(options.coherence.ttl_least)};
   // Outlives libfuse's threads: they may be the ones who want memory.
   std::optional<Pruner> pruner;

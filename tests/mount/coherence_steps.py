@@ -3,7 +3,7 @@
 """Changes a source from outside in every way there is, and measures how long the mount shows what was before.
 
 usage: coherence_steps.py SOURCE MOUNTPOINT BOUND_MS [ROUNDS [KIND...]]
-       coherence_steps.py SOURCE MOUNTPOINT --storm SECONDS | --deletions
+       coherence_steps.py SOURCE MOUNTPOINT --storm SECONDS | --overwrites COUNT | --deletions
 
 Of each kind of change, but the KINDS that are named, ROUNDS are made. After each the mount is asked again and
 again until it has said what is true for 100 ms: an answer is old if the call that gave it began after the
@@ -197,6 +197,32 @@ def storm(source, seconds):
             lambda: write(name + "/f", b""), lambda: os.unlink(name + "/f"))))
 
 
+def overwrites(source, mount, count):
+    """The content of a file that others read without pause, as the same size: no read may show what was before."""
+    write(source + "/busy", b"0" * 10)
+    fd = os.open(mount + "/busy", os.O_RDONLY)
+    readers = []
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                os.pread(fd, 10, 0)
+        readers.append(pid)
+    old = 0
+    try:
+        for i in range(count):
+            changed = os.open(source + "/busy", os.O_WRONLY)
+            os.pwrite(changed, b"%010d" % i, 0)
+            os.close(changed)
+            old += any(os.pread(fd, 10, 0) != b"%010d" % i for _ in range(10))
+    finally:
+        for pid in readers:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+    print(f"  {count} overwrites of a file that is read: {old} seen late", flush=True)
+    sys.exit(1 if old else 0)
+
+
 def deletions(source, mount):
     """Somebody who watches a file or a directory in the mount is told when it is removed in the source."""
     delete_self = 0x400
@@ -221,6 +247,8 @@ def main():
     source, mount, what = sys.argv[1:4]
     if what == "--storm":
         storm(source, float(sys.argv[4]))
+    elif what == "--overwrites":
+        overwrites(source, mount, int(sys.argv[4]))
     elif what == "--deletions":
         deletions(source, mount)
     else:

@@ -232,5 +232,37 @@ TEST(FilesOnDisk, AnIoctlReadsFlagsAndRefusesWhatItDoesNotKnow) {
   EXPECT_EQ((*store)->stats().pinned_descriptors, pinned);
 }
 
+// Who has to see each change reads at the source: the kernel's pages may be older than the attributes it has.
+TEST(Pages, AreNoneWhereNothingMayBeServedTwice) {
+  struct Case {
+    std::uint64_t ttl_ticks;
+    double attr_timeout_s;
+    std::uint32_t offered;
+    std::uint32_t opened;
+  };
+  constexpr std::uint32_t kOffered =
+      1U << (36 - 32);  // FUSE_DIRECT_IO_ALLOW_MMAP, newer than some headers.
+  for (const auto& [ttl_ticks, attr_timeout_s, offered, opened] :
+       {Case{0, 0, kOffered, FOPEN_DIRECT_IO}, Case{0, 0, 0, 0}, Case{0, 1, kOffered, 0},
+        Case{100, 0, kOffered, 0}}) {
+    FakeKernel::Settings settings = FakeKernel::small();
+    settings.cache.ttl_ticks = ttl_ticks;
+    settings.attr_timeout_s = attr_timeout_s;
+    MemoryStore store;
+    FakeKernel kernel(store, settings);
+    fuse_init_in in = FakeKernel::init_of_today();
+    in.flags2 = offered;
+    ASSERT_TRUE(kernel.ask(Message(FUSE_INIT, 0).add(in)).ok());
+    const Answer created = kernel.ask(request::create(kRootNumber, "f"));
+    ASSERT_TRUE(created.ok());
+    const std::uint64_t file = created.get<fuse_entry_out>().nodeid;
+    const Answer again = kernel.ask(request::open(file, O_RDONLY));
+    ASSERT_TRUE(again.ok());
+    const auto flags = [](const fuse_open_out& open) { return open.open_flags & FOPEN_DIRECT_IO; };
+    EXPECT_EQ(flags(created.get<fuse_open_out>(sizeof(fuse_entry_out))), opened);
+    EXPECT_EQ(flags(again.get<fuse_open_out>()), opened);
+  }
+}
+
 }  // namespace
 }  // namespace evenfs::test

@@ -102,12 +102,13 @@ FakeKernel::FakeKernel(Store& store, const Settings& settings) {
   options_.mountpoint = "nowhere";
   options_.threads = settings.threads;
   stats_.emplace(options_, *cache_, store, registry_, files_, directories_);
-  behind_.emplace(
-      Behind{{*cache_, store, settings.entry_timeout_s, settings.attr_timeout_s,
-              settings.negative_timeout_s, settings.attr_timeout_s,
-              settings.watched || settings.cache.ttl_ticks == kForeverTicks, *stats_, files_,
-              directories_, registry_, Transport::kFd, settings.watched, settings.least_timeout_s},
-             this});
+  behind_.emplace(Behind{
+      {*cache_, store, settings.entry_timeout_s, settings.attr_timeout_s,
+       settings.negative_timeout_s, settings.attr_timeout_s,
+       settings.watched || settings.cache.ttl_ticks == kForeverTicks, *stats_, files_, directories_,
+       registry_, Transport::kFd, settings.watched,
+       settings.cache.ttl_ticks == 0 && settings.attr_timeout_s == 0, settings.least_timeout_s},
+      this});
   ops_ = make_handlers();
   make_session();
   behind_->teller = settings.teller;
