@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Builds the fuzz target (preset fuzz) where it is missing or old, runs each file of the kept corpus once, and
-# then fuzzes for 60 seconds, with EVENFS_LONG=1 for 1800. EVENFS_SEED=N repeats the random part of a run.
+# then fuzzes for 30 seconds, with EVENFS_LONG=1 for 1800. EVENFS_SEED=N repeats the random part of a run.
 # What is found is a file in build/logs/fuzz/; `build/fuzz/bin/protocol_fuzz FILE` runs it again.
 set -euo pipefail
 root=${EVENFS_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
@@ -30,7 +30,7 @@ build fuzz protocol_fuzz || exit 1
 target=$root/build/fuzz/bin/protocol_fuzz
 found=$log_dir/fuzz/
 mkdir -p "$found"
-seconds=60
+seconds=30
 [ -z "${EVENFS_LONG:-}" ] || seconds=1800
 seed=${EVENFS_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
 

@@ -96,21 +96,23 @@ def main():
         return 77
     status, left_out = 0, {}
     policies = os.environ.get("EVENFS_LOCKING", "lockless,sharded,rwlock,mutex").split(",")
-    for locking in policies:
-        for timeouts in (("0", "0", "inf"), ("1", "1", "1")):
-            options = [f"--locking={locking}", f"--entry-timeout={timeouts[0]}",
-                       f"--attr-timeout={timeouts[1]}", f"--cache-ttl={timeouts[2]}"]
-            work = pathlib.Path(tempfile.mkdtemp(prefix="evenfs-ops."))
-            try:
-                for problem in one_mount(work, options, left_out):
-                    print(f"FAILED: ({' '.join(options)}): {problem}")
-                    status = 1
-            finally:
-                subprocess.run(["rm", "-rf", "--one-file-system", work], check=False)  # Trees may be deep.
+    # What the kernel keeps by itself is no matter of the policy.
+    asked, kept = ("0", "0", "inf"), ("1", "1", "1")
+    mounts = [(policies[0], kept), *((locking, asked) for locking in policies)]
+    for locking, timeouts in mounts:
+        options = [f"--locking={locking}", f"--entry-timeout={timeouts[0]}",
+                   f"--attr-timeout={timeouts[1]}", f"--cache-ttl={timeouts[2]}"]
+        work = pathlib.Path(tempfile.mkdtemp(prefix="evenfs-ops."))
+        try:
+            for problem in one_mount(work, options, left_out):
+                print(f"FAILED: ({' '.join(options)}): {problem}")
+                status = 1
+        finally:
+            subprocess.run(["rm", "-rf", "--one-file-system", work], check=False)  # Trees may be deep.
     if status == 0:
         groups = len(STEPS) - len(left_out)
         reasons = "".join(f"; not compared: {name} ({why})" for name, why in left_out.items())
-        print(f"basic_ops: {groups} groups passed in {2 * len(policies)} mounts{reasons}")
+        print(f"basic_ops: {groups} groups passed in {len(mounts)} mounts{reasons}")
     return status
 
 
