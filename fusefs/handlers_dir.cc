@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Listing directories. The offset that the kernel passes back is the store's own cookie, so a
 // listing continues where it stopped even when names come and go meanwhile.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
   const NodeId id = r.id(ino);
   auto open = std::make_unique<OpenDirectory>();
   open->id = id;
+  open->flags = fi->flags & O_NOATIME;
   const Result<Cache::Pin> pin = r.fs.cache.pin(id);
   if (!pin) return r.reply.error(pin.error());
   open->roll_call = r.fs.cache.begin_roll_call(id);
@@ -39,6 +41,7 @@ class ListingReply {
       : r_(r),
         dir_(dir),
         number_(number),
+        device_(r.fs.cache.device_of(dir)),
         room_(r.room(std::min(size, kAnswerBytesMax))),
         plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
@@ -72,7 +75,7 @@ class ListingReply {
 
   struct stat dirent_stat(const DirEntry& entry) const {
     struct stat st {};
-    st.st_ino = entry.ino;
+    st.st_ino = r_.fs.numbers->of(device_, entry.ino);
     st.st_mode = entry.type;
     return st;
   }
@@ -119,6 +122,7 @@ class ListingReply {
   Request& r_;
   const NodeId dir_;
   const fuse_ino_t number_;
+  const std::uint64_t device_;
   const std::span<std::byte> room_;
   std::size_t used_ = 0;
   const bool plus_;

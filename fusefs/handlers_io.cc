@@ -183,6 +183,8 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                      int flags) {
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   File& to = *file_at(to_fi).file;
+  // The kernel knows that the second file changes, not that the first one is read.
+  const bool moves_atime = AtimeSection::may_move(r, r.id(ino));
   const Result<std::size_t> copied = [&] {
     const AtimeSection atime(r, r.id(ino));
     return change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {
@@ -190,6 +192,7 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
                                           static_cast<std::uint64_t>(to_offset), length);
     });
   }();
+  if (moves_atime) r.outdate_in_kernel(ino);
   copied ? r.reply.written(*copied) : r.reply.error(copied.error());
 }
 

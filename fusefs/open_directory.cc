@@ -49,7 +49,7 @@ Status open_on_source(Request& r, OpenDirectory& open) {
   if (r.fs.store.caps().atime_rule != AtimeRule::kAlways) {
     under_way = r.fs.cache.begin_listing(open.id);
   }
-  Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node());
+  Result<std::unique_ptr<Directory>> directory = r.fs.store.opendir(pin->node(), open.flags);
   if (!directory) return r.gone(open.id, directory.error());
   open.directory = std::move(*directory);
   open.under_way = std::move(under_way);

@@ -40,6 +40,7 @@ struct OpenFile {
 
 struct OpenDirectory {
   NodeId id;
+  int flags = 0;  // For Store::opendir.
   // A store wants calls for one Directory one at a time; the kernel does not.
   std::mutex mutex;
   // Under mutex.

@@ -21,9 +21,9 @@ statx_timestamp to_statx_time(Timestamp time) noexcept {
 
 }  // namespace
 
-struct stat to_stat(const Attr& attr) noexcept {
+struct stat to_stat(const Attr& attr, InodeNumbers& numbers) noexcept {
   struct stat st {};
-  st.st_ino = attr.ino;
+  st.st_ino = numbers.of(attr.dev, attr.ino);
   st.st_mode = attr.mode;
   st.st_nlink = attr.nlink;
   st.st_uid = attr.uid;
@@ -38,7 +38,7 @@ struct stat to_stat(const Attr& attr) noexcept {
   return st;
 }
 
-struct statx to_statx(const Attr& attr) noexcept {
+struct statx to_statx(const Attr& attr, InodeNumbers& numbers) noexcept {
   struct statx stx {};
   stx.stx_mask = STATX_BASIC_STATS;
   if (attr.btime != Timestamp{}) stx.stx_mask |= STATX_BTIME;
@@ -47,7 +47,7 @@ struct statx to_statx(const Attr& attr) noexcept {
   stx.stx_uid = attr.uid;
   stx.stx_gid = attr.gid;
   stx.stx_mode = static_cast<__u16>(attr.mode);
-  stx.stx_ino = attr.ino;
+  stx.stx_ino = numbers.of(attr.dev, attr.ino);
   stx.stx_size = attr.size;
   stx.stx_blocks = attr.blocks;
   stx.stx_atime = to_statx_time(attr.atime);
@@ -145,7 +145,7 @@ fuse_entry_param Request::entry_param(const Entry& entry, fuse_ino_t dir) const 
   } else {
     param.generation = entry.id.generation();
   }
-  param.attr = to_stat(entry.attr);
+  param.attr = to_stat(entry.attr, *fs.numbers);
   param.attr_timeout = entry_attr_timeout(entry, param.ino);
   param.entry_timeout = name_timeout(dir, fs.entry_timeout_s);
   return param;

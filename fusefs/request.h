@@ -23,6 +23,7 @@
 #include "core/base/assert.h"
 #include "core/cache/cache.h"
 #include "core/cache/rest.h"
+#include "fusefs/inode_numbers.h"
 #include "fusefs/open_table.h"
 #include "fusefs/transport.h"
 #include "fusefs/worker_loop.h"
@@ -69,6 +70,8 @@ struct Daemon {
   WorkerLoop* loop = nullptr;
   BackingTable* backing = nullptr;  // Null: no passthrough.
   const Teller* teller = nullptr;   // Null: nobody tells.
+  std::unique_ptr<InodeNumbers> numbers =
+      std::make_unique<InodeNumbers>(cache.device_of(cache.id_of_number(FUSE_ROOT_ID)));
 };
 
 // The most that a READ or a listing is answered with. What was agreed upon lets the kernel ask for no more
@@ -127,14 +130,14 @@ class AccountedRequest {
   RequestLane* const lane_;
 };
 
-struct stat to_stat(const Attr& attr) noexcept;
-struct statx to_statx(const Attr& attr) noexcept;
+struct stat to_stat(const Attr& attr, InodeNumbers& numbers) noexcept;
+struct statx to_statx(const Attr& attr, InodeNumbers& numbers) noexcept;
 
 // Answers one request exactly once. Functions that return bool say whether the kernel took the
 // answer; if not, whatever the answer handed over is still ours.
 class Reply {
  public:
-  explicit Reply(fuse_req_t req) noexcept : req_(req) {}
+  Reply(fuse_req_t req, InodeNumbers& numbers) noexcept : req_(req), numbers_(numbers) {}
   Reply(const Reply&) = delete;
   Reply& operator=(const Reply&) = delete;
   ~Reply() {
@@ -156,11 +159,11 @@ class Reply {
   bool open(const fuse_file_info& fi) { return fuse_reply_open(take(), &fi) == 0; }
 
   void attr(const Attr& attr, double timeout_s) {
-    const struct stat st = to_stat(attr);
+    const struct stat st = to_stat(attr, numbers_);
     fuse_reply_attr(take(), &st, timeout_s);
   }
   void statx(const Attr& attr, double timeout_s) {
-    struct statx stx = to_statx(attr);
+    struct statx stx = to_statx(attr, numbers_);
     fuse_reply_statx(take(), 0, &stx, timeout_s);
   }
   void ioctl(std::span<const std::byte> out) {
@@ -181,11 +184,12 @@ class Reply {
     return std::exchange(req_, nullptr);
   }
   fuse_req_t req_;
+  InodeNumbers& numbers_;
 };
 
 struct Request {
   Request(fuse_req_t raw, Daemon& daemon, ThreadState& own)
-      : req(raw), fs(daemon), thread(own), me(thread.worker), reply(raw) {}
+      : req(raw), fs(daemon), thread(own), me(thread.worker), reply(raw, *daemon.numbers) {}
 
   // Who asks, without supplementary groups: enough for making something.
   Cred maker() const noexcept;

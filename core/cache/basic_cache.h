@@ -23,6 +23,9 @@ class BasicCache final : public Cache {
   Result<Entry> lookup_anew(Worker& me, NodeId dir, NameRef name) override;
   Result<Entry> lookup_number(Worker& me, std::uint64_t number) override;
   std::uint64_t number_of(NodeId id) const noexcept override;
+  std::uint64_t device_of(NodeId id) const noexcept override {
+    return core_.slots.inode(id.index()).dev.load(std::memory_order_relaxed);
+  }
   NodeId id_of_number(std::uint64_t number) noexcept override {
     return Identity::is_durable(number) ? inodes_.find_durable(number) : NodeId(number);
   }

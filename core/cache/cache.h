@@ -112,6 +112,8 @@ class Cache {
   // What the kernel is to call an inode: a durable number where the store has one for it, else the id
   // itself. Constant while the object lives. The caller has counted or pinned the inode.
   virtual std::uint64_t number_of(NodeId id) const noexcept = 0;
+  // Its st_dev in the store, likewise.
+  virtual std::uint64_t device_of(NodeId id) const noexcept = 0;
   // The id of the inode that has such a number now; one that is nobody's if none has. Lock-free under the
   // lockless policy. Nothing is counted: the id is good for as long as whoever gave the number holds
   // a lookup count.

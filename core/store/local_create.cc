@@ -46,9 +46,10 @@ Result<std::unique_ptr<File>> LocalStore::open(const Node& node, int flags) {
   return std::unique_ptr<File>(std::move(file));
 }
 
-Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node) {
+Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node, int flags) {
   if (local::type_of(node) != S_IFDIR) return Errno(ENOTDIR);
-  Result<UniqueFd> fd = open_quietly(node, O_RDONLY | O_DIRECTORY, keep_dir_atime_);
+  Result<UniqueFd> fd =
+      open_quietly(node, O_RDONLY | O_DIRECTORY | (flags & O_NOATIME), keep_dir_atime_);
   if (!fd) return fd.error();
   return std::unique_ptr<Directory>(std::make_unique<LocalDirectory>(std::move(fd).value()));
 }

@@ -113,7 +113,7 @@ class LocalStore final : public Store {
                          const Cred& cred) override;
   Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                           const Cred& cred) override;
-  Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
+  Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) override;
   Result<std::unique_ptr<File>> hold(const Node& node) override;
 
   bool lists_all(const Node& dir) override;

@@ -210,7 +210,7 @@ Result<Created> MemoryStore::tmpfile(const Node& dir, std::uint32_t mode, int fl
   return Created{hand_out(made), std::move(file)};
 }
 
-Result<std::unique_ptr<Directory>> MemoryStore::opendir(const Node& node) {
+Result<std::unique_ptr<Directory>> MemoryStore::opendir(const Node& node, int /*flags*/) {
   if (const Status status = enter("opendir"); !status) return status.error();
   const Guard guard(mutex_);
   MemoryInode& inode = inode_of(node);

@@ -88,7 +88,7 @@ class MemoryStore final : public Store {
                          const Cred& cred) override;
   Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                           const Cred& cred) override;
-  Result<std::unique_ptr<Directory>> opendir(const Node& node) override;
+  Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) override;
   Result<std::unique_ptr<File>> hold(const Node&) override { return std::unique_ptr<File>(); }
 
   bool lists_all(const Node&) override { return true; }

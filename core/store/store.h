@@ -184,7 +184,8 @@ class Store {
                                  const Cred& cred) = 0;
   virtual Result<Created> tmpfile(const Node& dir, std::uint32_t mode, int flags,
                                   const Cred& cred) = 0;
-  virtual Result<std::unique_ptr<Directory>> opendir(const Node& node) = 0;
+  // `flags`: 0 or O_NOATIME.
+  virtual Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) = 0;
   // A File that stands for the object, of any type, and is good for getattr only. While it lives the
   // Node keeps leading to the object, also when its last name goes. Null where a Node does so by
   // itself.

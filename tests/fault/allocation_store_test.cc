@@ -176,7 +176,7 @@ std::vector<Call> others() {
       {"hold", [](W& w) { return code(w.store->hold(w.file.node())); }},
       {"listing",
        [](W& w) {
-         const auto opened = w.store->opendir(w.below.node());
+         const auto opened = w.store->opendir(w.below.node(), 0);
          if (!opened) return code(opened);
          return code((*opened)->read(0, [](const DirEntry&) { return true; }));
        }},

@@ -36,7 +36,7 @@ FakeKernel::Settings settings_of(Input& in) {
 // Objects that a name leads to.
 std::uint64_t reachable(Store& store, const Node& dir) {
   std::uint64_t count = 0;
-  const Result<std::unique_ptr<Directory>> open = store.opendir(dir);
+  const Result<std::unique_ptr<Directory>> open = store.opendir(dir, 0);
   EVENFS_CHECK(open);
   const Status read = (*open)->read(0, [&](const DirEntry& entry) {
     const Result<NameRef> name = NameRef::make(entry.name);

@@ -198,7 +198,7 @@ def storm(source, seconds):
 
 
 def overwrites(source, mount, count):
-    """The content of a file that others read without pause, as the same size: no read may show what was before."""
+    """The content of a file that others read without pause: no read may show what was before."""
     write(source + "/busy", b"0" * 10)
     fd = os.open(mount + "/busy", os.O_RDONLY)
     readers = []

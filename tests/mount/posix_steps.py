@@ -259,6 +259,42 @@ def times_move(d):
     os.close(fd)
 
 
+@step
+def access_times_move(d):
+    """Which reads move the access time, as whoever has just asked for it sees it."""
+    past = (315532800_123456789, 315532800_987654321)
+    other = os.open(d / "other", os.O_CREAT | os.O_RDWR)
+
+    def reads(fd):
+        return os.pread(fd, 10, 0)
+
+    def copies(fd):
+        return os.copy_file_range(fd, other, 10, 0, 0)
+
+    def sends(fd):
+        return os.sendfile(other, fd, 0, 10)
+
+    def lists(fd):
+        return os.listdir(fd)
+
+    for number, (action, flags) in enumerate((action, flags) for action in (reads, copies, sends, lists)
+                                             for flags in (0, os.O_NOATIME)):
+        path = d / f"{number}"
+        if action is lists:
+            path.mkdir()
+            write(path / "name", "")
+        else:
+            write(path, "x" * 100)
+        os.utime(path, ns=past)
+        fd = os.open(path, os.O_RDONLY | flags)
+        before = os.fstat(fd).st_atime_ns
+        action(fd)
+        after, again = os.fstat(fd).st_atime_ns, os.stat(path).st_atime_ns
+        yield action.__name__, flags, before == past[0], after != before, again == after
+        os.close(fd)
+    os.close(other)
+
+
 def add_and_remove(d, stop, told):
     os.write(told, b"!")
     for number in range(100_000):

@@ -52,10 +52,12 @@ MUTATIONS = (
     one("once-mapped-is-kept", "the kernel keeps for long what was mapped", REQUEST,
         "!attr.untold && !(fs.watched && fs.cache.was_mapped(id))", "!attr.untold", "watched_test"),
     one("a-tick-although-nothing-is-kept", "the kernel keeps directories that the cache may not keep", SESSION,
-        "return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));",
+        "return seconds(serves_nothing_twice(options) ? options.attr_timeout\n"
+        "                                               : std::max(options.attr_timeout, kTick));",
         "return seconds(std::max(options.attr_timeout, kTick));", MOUNT_TIMEOUTS),
     one("no-tick", "a directory's attributes are asked for at each component", SESSION,
-        "return seconds(always_asks ? options.attr_timeout : std::max(options.attr_timeout, kTick));",
+        "return seconds(serves_nothing_twice(options) ? options.attr_timeout\n"
+        "                                               : std::max(options.attr_timeout, kTick));",
         "return seconds(options.attr_timeout);", MOUNT_TIMEOUTS),
     one("append-only-is-passed-through", "a mapping of an append-only file writes", BACKING,
         "if (entry.opens == 0 && !is_append_only(fd)) entry", "if (entry.opens == 0) entry", MOUNT_PASSTHROUGH),

@@ -21,6 +21,7 @@ FILES_T, FORGET_T, NAMES_T, NUMBERS_T = "files_test", "forget_test", "names_test
 REPLIES_T, FAILURES_T, SECTIONS_T, SET_ID_T = "replies_test", "failures_test", "sections_test", "set_id_test"
 UNDELIVERED_T, MALFORMED_T = "undelivered_test", "malformed_test"
 MOUNT_SET_ID, MOUNT_PAGES = "mount/set_id_test.sh", "mount/pages_test.sh"
+MOUNT_OPS = "mount/basic_ops_test.py"
 
 REPLIES = (
     Mutation("reply-before-count", "a lookup counts when the kernel has taken the answer (D2)",
@@ -147,10 +148,20 @@ FILES = (
     one("pages-are-always-kept", "an open keeps pages that others have made old", IO,
         "return now && kept_content(r, id, *now) == Kept::kAsBefore;",
         "if (now) (void)kept_content(r, id, *now);\n  return true;", MOUNT_PAGES),
+    one("numbers-of-all-devices", "inode numbers of other devices than the top's are shown as they are",
+        "fusefs/inode_numbers.h", "dev == top_ ? ino : of_another(dev, ino)", "ino",
+        "inode_numbers_test", "mount/several_devices_test.sh"),
+    one("listed-numbers-of-all-devices", "a listing shows the numbers of other devices as they are", DIR,
+        "r_.fs.numbers->of(device_, entry.ino)", "entry.ino", "mount/several_devices_test.sh"),
+    one("a-copy-is-no-read", "the kernel is not told that a copy has moved an access time", IO,
+        "  if (moves_atime) r.outdate_in_kernel(ino);\n", "  (void)moves_atime;\n", MOUNT_OPS),
+    one("directories-know-no-noatime", "a directory is listed as if it were opened without O_NOATIME", DIR,
+        "open->flags = fi->flags & O_NOATIME;", "open->flags = 0;", MOUNT_OPS),
     one("strict-reads-pages", "who has to see each change is served pages of before", IO,
         "fi.backing_id == 0 && r.fs.always_asks ? 1 : 0", "0", FILES_T),
     one("unmappable-files", "reads come to us where the kernel can then not map a file",
-        "fusefs/handlers_init.cc", "fs.always_asks && fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP)",
+        "fusefs/handlers_init.cc",
+        "fs.always_asks && fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP)",
         "fs.always_asks", FILES_T),
     one("listing-is-always-kept", "an opendir keeps a listing that others have made old",
         "fusefs/open_directory.cc",

@@ -56,7 +56,7 @@ bool list_names(BasicCache<Policy>& cache, Worker& by, NodeId dir) {
   const Cache::RollCall call = cache.begin_roll_call(dir);
   const Result<Cache::Pin> pin = cache.pin(dir);
   if (!pin) return false;
-  const Result<std::unique_ptr<Directory>> open = cache.store().opendir(pin->node());
+  const Result<std::unique_ptr<Directory>> open = cache.store().opendir(pin->node(), 0);
   if (!open) return false;
   bool all = true;
   const Status read = (*open)->read(0, [&](const DirEntry& entry) {

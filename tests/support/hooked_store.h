@@ -189,9 +189,9 @@ class HookedStore final : public Store {
                           const Cred& cred) override {
     return around("tmpfile", [&] { return behind_.tmpfile(dir, mode, flags, cred); });
   }
-  Result<std::unique_ptr<Directory>> opendir(const Node& node) override {
+  Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) override {
     return around("opendir", [&]() -> Result<std::unique_ptr<Directory>> {
-      Result<std::unique_ptr<Directory>> open = behind_.opendir(node);
+      Result<std::unique_ptr<Directory>> open = behind_.opendir(node, flags);
       if (open && wrap_directory) return wrap_directory(std::move(*open));
       return open;
     });

@@ -129,7 +129,7 @@ class StoreUser {
   }
   std::vector<std::string> list(const Held& dir) {
     std::vector<std::string> names;
-    Result<std::unique_ptr<Directory>> opened = store_.opendir(dir.node());
+    Result<std::unique_ptr<Directory>> opened = store_.opendir(dir.node(), 0);
     EXPECT_TRUE(opened.ok()) << code(opened);
     if (!opened) return names;
     const Status status = (*opened)->read(0, [&names](const DirEntry& entry) {

@@ -23,7 +23,7 @@ struct ListedWorld : World<Policy> {
     meanwhile();
     const auto pin = this->cache->pin(of);
     ASSERT_TRUE(pin.ok());
-    const auto opened = this->store.opendir(pin->node());
+    const auto opened = this->store.opendir(pin->node(), 0);
     ASSERT_TRUE(opened.ok());
     EXPECT_TRUE((*opened)->read(0, [&](const DirEntry& entry) {
       under_way.append(entry);

@@ -105,7 +105,7 @@ TEST_P(LocalStoreTest, SymbolicLinksDoNotLeadOut) {
     const Held link = user_->look(user_->root, name);
     EXPECT_TRUE(S_ISLNK(link.attr().mode)) << name;
     EXPECT_EQ(user_->look_error(link, "secret"), ENOTDIR) << name;
-    EXPECT_EQ(code(store_->opendir(link.node())), ENOTDIR) << name;
+    EXPECT_EQ(code(store_->opendir(link.node(), 0)), ENOTDIR) << name;
     EXPECT_EQ(code(store_->mkdir(link.node(), name_of("x"), 0700, {})), ENOTDIR) << name;
     EXPECT_EQ(code(store_->create(user_->root.node(), name_of(name), 0600, O_RDWR, {})), ELOOP);
   }
@@ -304,7 +304,7 @@ TEST_P(LocalStoreTest, DescriptorsAreCloseOnExec) {
   EXPECT_EQ(user_->look_error(d, "x"), ENOENT);
   const Held f = user_->file(d, "f");
   const std::unique_ptr<File> file = store_->open(f.node(), O_RDWR).value();
-  const std::unique_ptr<Directory> listing = store_->opendir(d.node()).value();
+  const std::unique_ptr<Directory> listing = store_->opendir(d.node(), 0).value();
   for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
     const std::string target = fs::read_symlink(entry.path(), gone);

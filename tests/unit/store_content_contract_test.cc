@@ -115,7 +115,7 @@ TYPED_TEST(StoreContract, AListingContinuesBehindAnyCookie) {
         user.take(this->store_.mknod(dir.node(), name_of(name), S_IFREG | 0600, 0, user.cred));
     expected.insert(name);
   }
-  const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node()).value();
+  const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node(), 0).value();
   std::vector<std::pair<std::string, std::uint64_t>> all;
   ASSERT_TRUE(opened
                   ->read(0,
@@ -160,7 +160,7 @@ TYPED_TEST(StoreContract, AListingContinuesBehindAnyCookie) {
 
 TYPED_TEST(StoreContract, AListingThatBeginsAgainShowsWhatIsThereNow) {
   const Held dir = this->user_.mkdir(this->user_.root, "d");
-  const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node()).value();
+  const std::unique_ptr<Directory> opened = this->store_.opendir(dir.node(), 0).value();
   std::size_t names = 0;
   const auto take = [&](const DirEntry&) { return ++names, true; };
   // One that found no room for its first name begins again, too.
@@ -179,7 +179,7 @@ TYPED_TEST(StoreContract, AListingTellsNumbersAndTypes) {
   const Held dir = user.mkdir(user.root, "d");
   const Held file = user.file(user.root, "f");
   std::map<std::string, std::pair<std::uint64_t, std::uint32_t>> seen;
-  const std::unique_ptr<Directory> opened = this->store_.opendir(this->root()).value();
+  const std::unique_ptr<Directory> opened = this->store_.opendir(this->root(), 0).value();
   ASSERT_TRUE(opened
                   ->read(0,
                          [&seen](const DirEntry& entry) {

@@ -109,7 +109,7 @@ TYPED_TEST(StoreContract, CreateDoesNotOpenDirectoriesLinksOrFifos) {
   EXPECT_EQ(code(this->store_.open(dir.node(), O_RDONLY)), EISDIR);
   EXPECT_EQ(code(this->store_.open(link.node(), O_RDONLY)), ELOOP);
   EXPECT_EQ(code(this->store_.open(fifo.node(), O_RDONLY)), ENXIO);
-  EXPECT_EQ(code(this->store_.opendir(link.node())), ENOTDIR);
+  EXPECT_EQ(code(this->store_.opendir(link.node(), 0)), ENOTDIR);
 }
 
 TYPED_TEST(StoreContract, RemovingTheWrongKindIsRefused) {
