@@ -33,6 +33,14 @@ void point_to_null(int descriptor, int flags) {
 
 }  // namespace
 
+void hold_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest number that is free: this one. It is held until the end.
+    if (::open("/dev/null", O_RDWR) != descriptor) return;
+  }
+}
+
 Result<Launcher> Launcher::launch(bool foreground) {
   Launcher launcher;
   if (foreground) return launcher;

@@ -11,6 +11,10 @@
 
 namespace evenfs {
 
+// Opens those of 0 to 2 that are closed on /dev/null, so that nothing else gets these numbers, to which
+// messages go and which the launcher points elsewhere. To be called before anything is opened.
+void hold_standard_descriptors();
+
 class Launcher {
  public:
   // Returns in the process that is to serve: this one if `foreground`, else the child.

@@ -12,6 +12,7 @@
 #include "fusefs/session.h"
 
 int main(int argc, char** argv) {
+  evenfs::hold_standard_descriptors();
   evenfs::Command command = evenfs::parse_command(argc, argv);
   if (!command.options) {
     std::fputs(command.text.c_str(), command.status == 0 ? stdout : stderr);

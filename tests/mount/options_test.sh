@@ -253,6 +253,41 @@ unmount "$mnt"
 poll $hang_limit gone "$pid" || fail "the helper still runs after umount"
 helpers=()
 
+# Started with some of 0 to 2 closed: no other descriptor may get those numbers.
+# are_null PROCESS NUMBER...
+are_null() {
+  local number process=$1
+  shift
+  for number in "$@"; do
+    expect "$number, closed: $closed" /dev/null "$(readlink "/proc/$process/fd/$number")"
+  done
+}
+echo text >"$src/closed"
+for closed in 0 1 2 '0 1' '0 2' '1 2' '0 1 2'; do
+  closing=$(for number in $closed; do printf '%s>&- ' "$number"; done)
+  status=0
+  eval "timeout -k 5 20 \"\$evenfs\" \"\$src\" \"\$mnt\" $closing" || status=$?
+  expect "status, closed: $closed" 0 "$status"
+  mounted "$mnt" || fail "not mounted, closed: $closed"
+  expect "names, closed: $closed" 1 "$(bounded 20 ls "$mnt" | grep -cx closed)"
+  pid=$(stat_of "$mnt" pid)
+  helpers+=("$pid")
+  are_null "$pid" 0 1 2
+  unmount "$mnt"
+  poll $hang_limit gone "$pid" || fail "it still runs, closed: $closed"
+
+  eval "exec \"\$evenfs\" -f \"\$src\" \"\$mnt\" >\"\$tmp/out\" 2>&1 $closing" &
+  pid=$!
+  helpers+=("$pid")
+  poll 20 mounted "$mnt" || fail "not mounted in the foreground, closed: $closed"
+  expect "content in the foreground, closed: $closed" text "$(bounded 20 cat "$mnt/closed")"
+  are_null "$pid" $closed
+  unmount "$mnt"
+  wait "$pid" || fail "status $? in the foreground, closed: $closed"
+  helpers=()
+done
+rm "$src/closed"
+
 # A directory above the source may be mounted over: what is held open stays reachable.
 mkdir -p "$mnt/deep/source"
 echo content >"$mnt/deep/source/file"
