@@ -9,9 +9,11 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "fusefs/log.h"
 #include "fusefs/options.h"
+#include "fusefs/write_back.h"
 
 namespace evenfs {
 namespace {
@@ -119,7 +121,11 @@ int serve_until_end(const FuseMount& mount, WorkerLoop& loop, const EndSignals& 
   // On a signal the mount is taken away while the threads still answer: the kernel may have
   // pages to write back, and then tells us to end by itself if nobody uses the mount any more.
   bool detached = true;
-  if (signals.wait(loop.ended_fd())) detached = mount.detach();
+  if (signals.wait(loop.ended_fd())) {
+    UniqueFd root = mount.root();
+    detached = mount.detach();
+    if (root) write_back(std::move(root), loop, fuse_session_fd(mount.session()), kStopPatience);
+  }
   if ((before_stop && !before_stop()) || !loop.stop(kStopPatience)) {
     spdlog::error("{} requests do not come back from the source; ending without them",
                   loop.in_flight());

@@ -40,6 +40,8 @@ class FuseMount {
   fuse_session* session() const noexcept { return session_; }
   // Removes the mount if it is still there. See MountPoint::detach.
   bool detach() const;
+  // See MountPoint::root.
+  UniqueFd root() const { return point_ ? point_->root() : UniqueFd(); }
 
  private:
   explicit FuseMount(fuse_session* session) noexcept : session_(session) {}

@@ -84,10 +84,14 @@ std::optional<std::string> resolve_mountpoint(std::string& mountpoint) {
 }
 
 std::optional<MountPoint::Id> MountPoint::id_on(const std::string& path) {
+  return id_of(AT_FDCWD, path.c_str(), 0);
+}
+
+std::optional<MountPoint::Id> MountPoint::id_of(int directory, const char* path, int flags) {
   // Asked for no attribute and told not to synchronise, a FUSE mount answers by itself: this
   // works before its daemon runs and after it has gone.
   struct statx stx {};
-  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+  if (::statx(directory, path, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
               STATX_MNT_ID | kStatxMntIdUnique, &stx) != 0) {
     return std::nullopt;
   }
@@ -103,6 +107,12 @@ std::optional<MountPoint> MountPoint::on(const std::string& path) {
   point.id_ = *id;
   point.path_ = path;
   return point;
+}
+
+UniqueFd MountPoint::root() const {
+  UniqueFd root(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root || id_of(root.get(), "", AT_EMPTY_PATH) != id_) return UniqueFd();
+  return root;
 }
 
 bool MountPoint::is_still_there(bool alive) const {

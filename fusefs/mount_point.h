@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "core/base/unique_fd.h"
+
 namespace evenfs {
 
 // Replaces both by their real paths. Returns the complaint, if there is one: `source` is no
@@ -33,12 +35,17 @@ class MountPoint {
   // requests, they must go on doing so meanwhile. False if the system refused.
   bool detach(bool alive) const;
 
+  // Its root by O_PATH, while it is the topmost on its path; else none. Sends the mount no request, but
+  // keeps it from being unmounted for good.
+  UniqueFd root() const;
+
  private:
   struct Id {
     std::uint64_t number = 0;
     bool unique = false;  // Else it may be used again, for another mount (Linux before 6.8).
     friend bool operator==(const Id&, const Id&) = default;
   };
+  static std::optional<Id> id_of(int directory, const char* path, int flags);
   static std::optional<Id> id_on(const std::string& path);
   bool is_still_there(bool alive) const;
 

@@ -178,6 +178,41 @@ end_by TERM
 clean_end "dirty pages" "$mnt"
 expect "bytes written through a mapping" $((1 << 20)) "$(tr -cd m <"$src/mapped" | wc -c)"
 
+# The same while the mapping lives: many pages, each a write of its own.
+cat >"$tmp/mapper.py" <<'EOP'
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 16 << 20)
+m = mmap.mmap(fd, 16 << 20)
+for at in range(0, 16 << 20, 8192):
+    m[at:at + 5] = b"hello"
+print("written", flush=True)
+time.sleep(600)
+EOP
+has_written() { [ -s "$tmp/mapper.out" ]; }
+# still_mapped SIGNAL OPTION...
+still_mapped() {
+  local signal=$1 mapper began
+  shift
+  start --passthrough=off "$@"
+  rm -f "$src/mapped" "$tmp/mapper.out"
+  python3 "$tmp/mapper.py" "$mnt/mapped" >"$tmp/mapper.out" &
+  mapper=$!
+  helpers+=("$mapper")
+  poll $hang_limit has_written || fail "nothing is written through a mapping"
+  began=$SECONDS
+  end_by "$signal"
+  clean_end "$signal, still mapped, $*" "$mnt"
+  [ $((SECONDS - began)) -le 20 ] || fail "$signal, still mapped: it took $((SECONDS - began)) s"
+  expect "written through a mapping that lives, $signal, $*" 2048 "$(grep -ao hello "$src/mapped" | wc -l)"
+  disown "$mapper"
+  kill -KILL "$mapper"
+  poll $hang_limit gone "$mapper" || fail "who has a mapping hangs: $(cat "/proc/$mapper/wchan")"
+  helpers=()
+}
+for signal in TERM INT HUP; do run_case still_mapped $signal; done
+run_case still_mapped TERM --threads=1
+
 # Twice on one path, one after the other: the end of the first must not take the second away.
 for round in $(seq 10); do
   timeout 30 "$bin_dir/evenfs" "$src" "$mnt" "${everywhere[@]}" || fail "round $round: status $?"
