@@ -15,11 +15,12 @@ def objects(top):
     while pending:
         directory = pending.pop()
         with os.scandir(directory) as entries:
-            for entry in entries:
-                status = os.lstat(entry.path)
-                yield os.path.relpath(entry.path, top), status, entry.inode()
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
+            listed = list(entries)  # All of it before the first stat, or the kernel asks for attributes, too.
+        for entry in listed:
+            status = os.lstat(entry.path)
+            yield os.path.relpath(entry.path, top), status, entry.inode()
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
 
 
 def main():

@@ -15,6 +15,9 @@ fill() {
   ln "$1/f" "$1/g"
   printf %s "$2" >"$1/d/f"
   ln "$1/d/f" "$1/h"
+  # More than one request lists.
+  mkdir "$1/many"
+  touch "$1/many/with_a_long_name_"{001..300}
 }
 fill "$src" top
 for n in 1 2; do

@@ -113,7 +113,7 @@ def configure():
 
 
 def is_script(program):
-    return program.endswith(".sh")
+    return program.endswith((".sh", ".py"))
 
 
 def build(programs):
@@ -123,15 +123,16 @@ def build(programs):
 
 def failure_of_script(script):
     environment = os.environ | {"EVENFS_BIN_DIR": str(BUILD / "bin"), "EVENFS_SOURCE_DIR": str(COPY)}
+    interpreter = "python3" if script.endswith(".py") else "bash"
     # Not the limit of run(), which would leave what the script has started.
-    done = run(["timeout", "-k", "30", str(SCRIPT_LIMIT), "bash", COPY / "tests" / script, BUILD],
+    done = run(["timeout", "-k", "30", str(SCRIPT_LIMIT), interpreter, COPY / "tests" / script, BUILD],
                env=environment)
     if done.returncode == 77:
         sys.exit(f"mutate: {script} cannot run here:\n{done.stdout}")
     if done.returncode == 0:
         return ""
     (WORK / "script.log").write_text(done.stdout)
-    return script.removesuffix(".sh").replace("/", ".")
+    return script.removesuffix(".sh").removesuffix(".py").replace("/", ".")
 
 
 def failure_of(program):
