@@ -69,8 +69,9 @@ void set_open_reply(Request& r, fuse_file_info& fi, std::uint64_t number, bool k
   // A file of a local disk has nothing to say when it is closed, and pages of ours there are none.
   fi.noflush = fi.backing_id != 0 && !r.fs.store.caps().may_be_slow ? 1 : 0;
   // Writes are at given offsets, so those that O_DIRECT does not cache need not wait for each
-  // other. The kernel still serialises those that extend the file.
-  fi.parallel_direct_writes = 1;
+  // other. The kernel still serialises those that extend the file. Where all are direct a mapping would have
+  // to wait for them, with a lock that they need when what they write is not in memory yet.
+  fi.parallel_direct_writes = fi.direct_io == 0 ? 1 : 0;
 }
 
 void open(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
@@ -184,13 +185,15 @@ void copy_file_range(Request& r, fuse_ino_t ino, off_t offset, fuse_file_info* f
   if (flags != 0) return r.reply.error(Errno(EINVAL));
   File& to = *file_at(to_fi).file;
   // The kernel knows that the second file changes, not that the first one is read.
-  const bool moves_atime = AtimeSection::may_move(r, r.id(ino));
+  bool moves_atime = AtimeSection::may_move(r, r.id(ino));
   const Result<std::size_t> copied = [&] {
     const AtimeSection atime(r, r.id(ino));
-    return change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {
+    Result<std::size_t> done = change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {
       return file_at(fi).file->copy_range(static_cast<std::uint64_t>(offset), to,
                                           static_cast<std::uint64_t>(to_offset), length);
     });
+    moves_atime = moves_atime || AtimeSection::may_move(r, r.id(ino));
+    return done;
   }();
   if (moves_atime) r.outdate_in_kernel(ino);
   copied ? r.reply.written(*copied) : r.reply.error(copied.error());

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "fusefs/log.h"
+
 extern char** environ;
 
 namespace evenfs {
@@ -37,11 +39,13 @@ pid_t start_sync(int root) {
   return error == 0 ? pid : 0;
 }
 
-// Whether it has ended. A process that is killed while it waits for us is left to the system.
+// Whether it has ended well. A process that is killed while it waits for us is left to the system.
 bool wait_for(pid_t pid, Clock::time_point give_up) {
   while (true) {
-    const pid_t got = ::waitpid(pid, nullptr, WNOHANG);
-    if (got == pid || (got < 0 && errno != EINTR)) return true;
+    int status = 0;
+    const pid_t got = ::waitpid(pid, &status, WNOHANG);
+    if (got == pid) return status == 0;
+    if (got < 0 && errno != EINTR) return false;
     if (Clock::now() > give_up) break;
     ::poll(nullptr, 0, kLookIntervalMs);
   }
@@ -49,30 +53,26 @@ bool wait_for(pid_t pid, Clock::time_point give_up) {
   return false;
 }
 
-// Since Linux 6.18 syncfs() only begins to write (AS_NO_DATA_INTEGRITY). What has been read from the device
-// stop() waits for; what waits there is seen here, and what waits behind it is there if anything is, the
-// kernel holding back only what is more than a thousand. Rings do not show what waits: that none is
-// written for a while, and nobody was at a request in it, must do.
-void wait_for_writes(const WorkerLoop& loop, int device, Clock::time_point give_up) {
+// On Linux 6.18 syncfs() was seen to return before its writes were answered. Whether none is left: none waits
+// at the device, and no request is being answered. Rings do not show what waits: that nothing has been at a
+// request in them for a while must do.
+bool wait_for_writes(const WorkerLoop& loop, int device, Clock::time_point give_up) {
   const bool rings = loop.joined() != 0;
   std::uint64_t writes = 0;
   Clock::time_point since = Clock::now();
-  bool was_idle = false;
   while (Clock::now() < give_up) {
     pollfd ended{loop.ended_fd(), POLLIN, 0};
     pollfd waiting{device, POLLIN, 0};
-    if (::poll(&ended, 1, 0) != 0) return;
-    if (::poll(&waiting, 1, 0) == 0 && !rings) return;
+    if (::poll(&ended, 1, 0) != 0) return true;
     const std::uint64_t now = loop.requests()[opcode("write")];
-    if (now != writes) {
-      writes = now;
-      since = Clock::now();
-      was_idle = false;
-    }
-    was_idle = was_idle || loop.in_flight() == 0;
-    if (was_idle && Clock::now() - since > kQuiet) return;
+    const bool busy = ::poll(&waiting, 1, 0) != 0 || loop.in_flight() != 0 || now != writes;
+    if (!busy && !rings) return true;
+    if (busy) since = Clock::now();
+    writes = now;
+    if (Clock::now() - since > kQuiet) return true;
     ::poll(nullptr, 0, kLookIntervalMs);
   }
+  return false;
 }
 
 }  // namespace
@@ -82,7 +82,8 @@ void write_back(UniqueFd root, const WorkerLoop& loop, int device,
   const Clock::time_point give_up = Clock::now() + patience;
   const pid_t pid = start_sync(root.get());
   root.reset();  // Who holds it last waits for the end of the mount.
-  if (pid != 0 && wait_for(pid, give_up)) wait_for_writes(loop, device, give_up);
+  if (pid != 0 && wait_for(pid, give_up) && wait_for_writes(loop, device, give_up)) return;
+  spdlog::warn("what programs have written through mappings may not have been written back");
 }
 
 }  // namespace evenfs

@@ -48,8 +48,9 @@ Result<std::unique_ptr<File>> LocalStore::open(const Node& node, int flags) {
 
 Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node, int flags) {
   if (local::type_of(node) != S_IFDIR) return Errno(ENOTDIR);
-  Result<UniqueFd> fd =
-      open_quietly(node, O_RDONLY | O_DIRECTORY | (flags & O_NOATIME), keep_dir_atime_);
+  // The caller may read it quietly; where we may not it is read all the same.
+  const bool keep_atime = keep_dir_atime_ || (flags & O_NOATIME) != 0;
+  Result<UniqueFd> fd = open_quietly(node, O_RDONLY | O_DIRECTORY, keep_atime);
   if (!fd) return fd.error();
   return std::unique_ptr<Directory>(std::make_unique<LocalDirectory>(std::move(fd).value()));
 }

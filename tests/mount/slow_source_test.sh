@@ -50,8 +50,8 @@ beside=$(loop --seconds "$seconds" --no-create)
 kill "${askers[@]}"
 wait "${askers[@]}" 2>/dev/null || true
 say "stats per second: $alone alone, $beside beside 12 who wait for the source"
-# Here it is mostly above 0.8; a busy machine blurs it.
-[ $((beside * 2)) -ge "$alone" ] || fail "hits wait with misses"
+# Mostly it is above 0.8 of it, but 0.3 was seen beside other tests. Who waits with them does some hundred.
+[ $((beside * 10)) -ge "$alone" ] || fail "hits wait with misses"
 
 # Then the threads go that are not needed any more.
 few() { [ "$(stat_of "$mnt" threads)" -le 3 ]; }

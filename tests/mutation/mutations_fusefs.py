@@ -228,8 +228,8 @@ SECTIONS = (
         "    change_.emplace(std::move(*change));\n",
         "    if (may_lose_bits_) change_.emplace(std::move(*change));\n", SECTIONS_T),
     one("copy-changes-the-other", "a copy is noted on the file that was read", IO,
-        "return change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {",
-        "return change_content(r, r.id(ino), *file_at(fi).file, WrittenBy::kCall, [&] {",
+        "done = change_content(r, r.id(to_ino), to, WrittenBy::kCall, [&] {",
+        "done = change_content(r, r.id(ino), *file_at(fi).file, WrittenBy::kCall, [&] {",
         SECTIONS_T, NUMBERS_T),
     one("fsync-without-section", "blocks of before an fsync are served", IO,
         "    const Result<Cache::Change> change = r.fs.cache.begin_change(r.id(ino), Fields::kStat);\n"
