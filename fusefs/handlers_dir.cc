@@ -37,11 +37,13 @@ void opendir(Request& r, fuse_ino_t ino, fuse_file_info* fi) {
 // A listing under construction: entries are appended until one does not fit.
 class ListingReply {
  public:
-  ListingReply(Request& r, NodeId dir, fuse_ino_t number, std::size_t size, bool plus)
+  // `device`: the directory's.
+  ListingReply(Request& r, NodeId dir, fuse_ino_t number, std::uint64_t device, std::size_t size,
+               bool plus)
       : r_(r),
         dir_(dir),
         number_(number),
-        device_(r.fs.cache.device_of(dir)),
+        device_(device),
         room_(r.room(std::min(size, kAnswerBytesMax))),
         plus_(plus) {
     // All that it will ever hold, so that nothing is counted that memory then fails to remember.
@@ -167,7 +169,8 @@ void list(Request& r, fuse_ino_t ino, std::size_t size, off_t offset, const fuse
           bool plus) {
   const NodeId id = r.id(ino);
   OpenDirectory& open = OpenTable<OpenDirectory>::at(fi->fh);
-  ListingReply listing(r, id, ino, size, plus);
+  // By the id that was opened: a number may be anybody's.
+  ListingReply listing(r, id, ino, r.fs.cache.device_of(open.id), size, plus);
   Status status;
   {
     std::lock_guard lock(open.mutex);

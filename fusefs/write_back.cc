@@ -83,7 +83,8 @@ void write_back(UniqueFd root, const WorkerLoop& loop, int device,
   const pid_t pid = start_sync(root.get());
   root.reset();  // Who holds it last waits for the end of the mount.
   if (pid != 0 && wait_for(pid, give_up) && wait_for_writes(loop, device, give_up)) return;
-  spdlog::warn("what programs have written through mappings may not have been written back");
+  // Also where the source is gone, or nothing was mapped: no cause for alarm.
+  spdlog::debug("what programs have written through mappings may not have been written back");
 }
 
 }  // namespace evenfs

@@ -88,7 +88,8 @@ fi
 # A kernel that can be asked to give inodes back (Linux 6.18) has been, in time.
 able=$(stat_of "$mnt" prune able)
 if [ "$able" = True ]; then
-  [ "$(stat_of "$mnt" prune asked)" -gt 0 ] || fail "over the limit, and the kernel was not asked for anything"
+  asked() { [ "$(stat_of "$mnt" prune asked)" -gt 0 ]; }
+  poll $hang_limit asked || fail "over the limit, and the kernel was not asked for anything"
   [ "$used" -le $((limit_bytes + limit_bytes / 4)) ] || fail "over the limit with a kernel that can be asked"
 else
   say "the kernel cannot be asked to give inodes back; it needs to be Linux 6.18"
