@@ -16,6 +16,9 @@ begin memory_limit "$place"
 
 descriptors_max=64
 bytes_per_name_max=450
+# The arena's memory comes in pages of this size, and the last one of those that a mount starts with comes some
+# milliseconds after it is mounted: the resident size before may be short of one.
+huge_page=$((2 << 20))
 files=30000 limit=5M
 if [ "$long" = 1 ]; then files=200000 limit=32M; fi
 limit_bytes=$((${limit%M} << 20))
@@ -66,7 +69,7 @@ by_stat=$((($(cache_bytes) - fixed) / names))
 by_rss=$(((after - before) / names))
 say "$names names: $descriptors descriptors; bytes for a name: $by_stat by evenfs-stat, $by_rss by" \
   "resident size ($before, then $after)"
-[ $by_stat -le $bytes_per_name_max ] && [ $by_rss -le $bytes_per_name_max ] ||
+[ $by_stat -le $bytes_per_name_max ] && [ $by_rss -le $((bytes_per_name_max + huge_page / names)) ] ||
   fail "more than $bytes_per_name_max bytes for a name"
 umount_evenfs "$mnt"
 
