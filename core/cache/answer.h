@@ -72,8 +72,18 @@ auto BasicCache<Policy>::find_child(Worker& me, const Pin& dir, NameRef name, At
 }
 
 template <LockingPolicy Policy>
-auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr)
-    -> Result<Resolved> {
+Result<Found> BasicCache<Policy>::ask_for_name(const Node& dir, NameRef name,
+                                               std::unique_ptr<File>* hold) {
+  if (hold == nullptr) return core_.store.lookup(dir, name);
+  Result<HeldFound> held = core_.store.lookup_and_hold(dir, name);
+  if (!held) return held.error();
+  *hold = std::move(held->hold);
+  return held->found;
+}
+
+template <LockingPolicy Policy>
+auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr,
+                                 std::unique_ptr<File>* hold) -> Result<Resolved> {
   DentrySeen seen;
   if (attr == nullptr) {
     const Outcome held = fast_.hold(dir.id(), name, kPinUnit, seen);
@@ -86,7 +96,7 @@ auto BasicCache<Policy>::resolve(Worker& me, const Pin& dir, NameRef name, Attr*
   const auto ticket = inodes_.ticket();
   const std::uint64_t until = core_.until();
   me.count(Counter::kLookupLocked);
-  Result<Found> found = core_.store.lookup(dir.node(), name);
+  const Result<Found> found = ask_for_name(dir.node(), name, hold);
   if (!found) {
     EVENFS_PAUSE("resolve.told_none");
     if (found.error() == Errno(ENOENT) && may_cache) {

@@ -139,8 +139,11 @@ class BasicCache final : public Cache {
     Pin pin;
     std::uint64_t until;
   };
-  // With `attr` the store is asked in any case, and tells the attributes too.
-  Result<Resolved> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr);
+  // With `attr` the store is asked in any case, and tells the attributes too. With `hold` it is then asked for
+  // what keeps the object in being.
+  Result<Resolved> resolve(Worker& me, const Pin& dir, NameRef name, Attr* attr,
+                           std::unique_ptr<File>* hold = nullptr);
+  Result<Found> ask_for_name(const Node& dir, NameRef name, std::unique_ptr<File>* hold);
   // The inode of a name, pinned, and its attributes: from the cache or the store.
   Result<Pin> find_child(Worker& me, const Pin& dir, NameRef name, Attr& attr);
   // The inode of `found`, whose node this takes, with `refs` added.
@@ -169,8 +172,13 @@ class BasicCache final : public Cache {
   template <class Remove>
   Status remove(Worker& me, NodeId dir, NameRef name, Fields fields, Remove call);
   void kill_name(Worker& me, NodeId dir, NameRef name);
-  // As resolve(), for a name that is about to be removed or renamed.
-  Result<Resolved> resolve_to_change(Worker& me, const Pin& dir, NameRef name);
+  struct Renamed {
+    Resolved child;
+    std::unique_ptr<Orphan> held;  // Null unless it is to lose the name, and the store can keep it.
+    bool last_name;                // It has no other, as far as was known a moment ago.
+  };
+  // As resolve(), for a name that is about to be renamed, or, if it `goes`, to be removed.
+  Result<Renamed> resolve_to_change(Worker& me, const Pin& dir, NameRef name, bool goes);
   Result<Opened> make_or_open(Worker& me, NodeId dir, NameRef name, std::uint32_t mode, int flags,
                               const Cred& cred);
   Result<std::unique_ptr<File>> open_for(Worker& me, NodeId id, int flags, const Cred& cred);
@@ -194,8 +202,10 @@ class BasicCache final : public Cache {
   void drop_refs(std::uint32_t index, std::uint64_t refs) noexcept;
   // False: more than there is.
   bool give_back(NodeId id, std::uint64_t n, std::unique_ptr<Orphan>& forgotten) noexcept;
-  std::unique_ptr<Orphan> hold(const Pin& held);
-  void end_nameless(Change& change, std::unique_ptr<Orphan> orphan, std::uint64_t until);
+  // For an inode that has lost its last name, when the kernel has yet to forget it. False: it is not kept, and
+  // `orphan` is as it was.
+  bool keep_orphan(std::unique_ptr<Orphan>& orphan) noexcept;
+  void end_nameless(Change& change, Renamed& lost, std::uint64_t until);
   // Whether nothing has happened to the directory since.
   bool holds(const ListingLease& lease) noexcept;
   NodeId id_of(std::uint32_t index) const noexcept {

@@ -256,10 +256,23 @@ Result<Entry> BasicCache<Policy>::link(Worker& me, NodeId id, NodeId new_dir, Na
 // A dentry that others may have outdated would have us open the section of an object that is not
 // the one that changes, so then the store is asked.
 template <LockingPolicy Policy>
-auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef name)
-    -> Result<Resolved> {
-  Attr asked;
-  return resolve(me, dir, name, core_.ttl_ticks == kForeverTicks ? nullptr : &asked);
+auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef name, bool goes)
+    -> Result<Renamed> {
+  auto orphan = std::make_unique<Orphan>();
+  Attr attr;  // Of no names, where nobody has told.
+  const bool asks = core_.ttl_ticks != kForeverTicks;
+  Result<Resolved> child =
+      resolve(me, dir, name, asks ? &attr : nullptr, asks && goes ? &orphan->file : nullptr);
+  if (!child) return child.error();
+  const NodeId id = child->pin.id();
+  if (!asks && goes) {
+    Result<std::unique_ptr<File>> file = core_.store.hold(child->pin.node());
+    if (file) orphan->file = std::move(*file);
+    (void)fast_.getattr(id, attr);
+  }
+  orphan->index = id.index();
+  if (orphan->file == nullptr) orphan.reset();
+  return Renamed{std::move(*child), std::move(orphan), attr.nlink == 1 || S_ISDIR(attr.mode)};
 }
 
 template <LockingPolicy Policy>
@@ -270,11 +283,10 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   const Result<Pin> parent = pin(dir);
   if (!parent) return parent.error();
   const OpLocks op(core_.slots, dir);
-  const Result<Resolved> child = resolve_to_change(me, *parent, name);
-  if (!child) return child.error();
-  Result<Change> inode = begin_change(child->pin.id(), fields);
+  Result<Renamed> lost = resolve_to_change(me, *parent, name, true);
+  if (!lost) return lost.error();
+  Result<Change> inode = begin_change(lost->child.pin.id(), fields);
   if (!inode) return inode.error();
-  std::unique_ptr<Orphan> held = hold(child->pin);
   DirChange change(core_, dir);
   EVENFS_PAUSE("change.opened");
   kill_name(me, dir, name);
@@ -283,7 +295,7 @@ Status BasicCache<Policy>::remove(Worker& me, NodeId dir, NameRef name, Fields f
   if (!done) return done;
   change.keep_names(true);
   cache_negative(me, dir, name, change.lease(), until);
-  end_nameless(*inode, std::move(held), until);
+  end_nameless(*inode, *lost, until);
   return done;
 }
 
@@ -317,20 +329,19 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const Result<Pin> to = pin(new_dir);
   if (!to) return to.error();
   const OpLocks op(core_.slots, dir, new_dir);
-  const Result<Resolved> source = resolve_to_change(me, *from, name);
+  const bool victim_goes = mode == RenameMode::kReplace || mode == RenameMode::kWhiteout;
+  const Result<Renamed> source = resolve_to_change(me, *from, name, false);
   if (!source) return source.error();
-  const Result<Resolved> victim = resolve_to_change(me, *to, new_name);
+  Result<Renamed> victim = resolve_to_change(me, *to, new_name, victim_goes);
   if (!victim && victim.error() != Errno(ENOENT)) return victim.error();
   // kWalk: a directory that moves changes its parent, one that is replaced dies.
-  const Result<Change> moving = begin_change(source->pin.id(), Fields::kWalk);
+  const Result<Change> moving = begin_change(source->child.pin.id(), Fields::kWalk);
   if (!moving) return moving.error();
   std::optional<Change> replaced;
-  std::unique_ptr<Orphan> held;
   if (victim) {
-    Result<Change> section = begin_change(victim->pin.id(), Fields::kWalk);
+    Result<Change> section = begin_change(victim->child.pin.id(), Fields::kWalk);
     if (!section) return section.error();
     replaced.emplace(std::move(section).value());
-    if (mode == RenameMode::kReplace || mode == RenameMode::kWhiteout) held = hold(victim->pin);
   }
   DirChange from_change(core_, dir);
   DirChange to_change(core_, new_dir);
@@ -340,19 +351,19 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
   const std::uint64_t until = core_.until();
   const Status done = core_.store.rename(from->node(), name, to->node(), new_name, mode, cred);
   if (!done) return done;
-  const NodeId source_id = source->pin.id();
-  const NodeId victim_id = victim ? victim->pin.id() : NodeId();
+  const NodeId source_id = source->child.pin.id();
+  const NodeId victim_id = victim ? victim->child.pin.id() : NodeId();
   // Two names of one inode: POSIX has rename do nothing then. Both stay, uncached.
   if (victim_id == source_id) return done;
   // What moved is what the old name led to, as far as we knew: no newer than that knowledge.
   EVENFS_PAUSE("rename.done");
   set_parent(source_id, new_dir);
   to_change.keep_names(
-      cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->until));
+      cache_name(me, new_dir, new_name, source_id, to_change.lease(), source->child.until));
   if (mode == RenameMode::kExchange && victim) {
     set_parent(victim_id, dir);
     from_change.keep_names(
-        cache_name(me, dir, name, victim_id, from_change.lease(), victim->until));
+        cache_name(me, dir, name, victim_id, from_change.lease(), victim->child.until));
   } else if (mode == RenameMode::kNoReplace ||
              (mode == RenameMode::kReplace && core_.ttl_ticks == kForeverTicks)) {
     // If others may make links, the new name may have been one of the same inode without our
@@ -360,7 +371,7 @@ Status BasicCache<Policy>::rename(Worker& me, NodeId dir, NameRef name, NodeId n
     from_change.keep_names(true);
     cache_negative(me, dir, name, from_change.lease(), until);
   }
-  if (held != nullptr) end_nameless(*replaced, std::move(held), until);
+  if (victim) end_nameless(*replaced, *victim, until);
   return done;
 }
 

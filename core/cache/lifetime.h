@@ -240,34 +240,29 @@ void BasicCache<Policy>::end_bypass(NodeId id, Unseen what) noexcept {
   inode.close(Fields::kStat);
 }
 
-// For an inode that is about to lose a name. Null where the store needs no help, or cannot give it.
 template <LockingPolicy Policy>
-std::unique_ptr<Orphan> BasicCache<Policy>::hold(const Pin& held) {
-  Result<std::unique_ptr<File>> file = core_.store.hold(held.node());
-  if (!file || *file == nullptr) return nullptr;
-  auto orphan = std::make_unique<Orphan>();
-  orphan->index = held.id().index();
-  orphan->file = std::move(file).value();
-  return orphan;
+bool BasicCache<Policy>::keep_orphan(std::unique_ptr<Orphan>& orphan) noexcept {
+  const auto inode = core_.lock_inode(orphan->index);
+  InodePriv& priv = inode.priv();
+  // The count is lowered under this lock, or by those who had raised it for a moment and cannot
+  // mean an object without a name.
+  const bool known = (priv.refs.load(std::memory_order_relaxed) & kLookupMask) != 0;
+  if (known && !priv.orphan) priv.orphan = core_.orphans.add(orphan);
+  return priv.orphan;
 }
 
-// The inode has lost a name: ends the section with what is true now, and keeps `orphan` if that was
-// the last name and the kernel has yet to forget the inode.
+// The inode has lost a name. If it was the last one, what keeps the inode in being is kept until the kernel
+// forgets it; whoever asks for its attributes asks the store. If others have made another name meanwhile, it is
+// kept for nothing. Otherwise the section ends with what is true now: that also is the last word about an inode
+// that cannot be kept.
 template <LockingPolicy Policy>
-void BasicCache<Policy>::end_nameless(Change& change, std::unique_ptr<Orphan> orphan,
-                                      std::uint64_t until) {
-  if (orphan == nullptr) return;
-  const Result<Attr> now = core_.store.getattr(change.node(), orphan->file.get());
+void BasicCache<Policy>::end_nameless(Change& change, Renamed& lost, std::uint64_t until) {
+  if (lost.held == nullptr) return;
+  File* const file = lost.held->file.get();
+  if (lost.last_name && keep_orphan(lost.held)) return;
+  const Result<Attr> now = core_.store.getattr(change.node(), file);
   if (!now) return;
-  const std::uint32_t index = orphan->index;
-  if (now->nlink == 0) {
-    const auto inode = core_.lock_inode(index);
-    InodePriv& priv = inode.priv();
-    // The count is lowered under this lock, or by those who had raised it for a moment and cannot
-    // mean an object without a name.
-    const bool known = (priv.refs.load(std::memory_order_relaxed) & kLookupMask) != 0;
-    if (known && !priv.orphan) priv.orphan = core_.orphans.add(std::move(orphan));
-  }
+  if (now->nlink == 0) (void)keep_orphan(lost.held);
   change.end_with(*now, until);
 }
 

@@ -40,8 +40,8 @@ class Orphans {
   Orphans(const Orphans&) = delete;
   Orphans& operator=(const Orphans&) = delete;
 
-  // REQUIRES: the slot is not in here. It is not kept when there are too many.
-  bool add(std::unique_ptr<Orphan> orphan) noexcept {
+  // REQUIRES: the slot is not in here. False when there are too many: `orphan` is as it was.
+  bool add(std::unique_ptr<Orphan>& orphan) noexcept {
     const std::lock_guard lock(mutex_);
     if (table_.size() >= kMax) return false;
     table_.insert(*orphan.release());

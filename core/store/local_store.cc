@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/store/atime_view.h"
+#include "core/store/local_file.h"
 
 namespace evenfs {
 
@@ -140,6 +141,21 @@ Result<Found> LocalStore::lookup(const Node& dir, NameRef name) {
   const Result<FdCache::Ref> fd = dir_fd(dir);
   if (!fd) return fd.error();
   return lookup_in(*fd, dir, name);
+}
+
+// The descriptor by which a name is looked up is what holds, where something has to.
+Result<HeldFound> LocalStore::lookup_and_hold(const Node& dir, NameRef name) {
+  auto hold = std::make_unique<LocalFile>();  // First: afterwards nothing may fail.
+  const NamesShared names = names_shared(dir);
+  const Result<FdCache::Ref> dir_descriptor = dir_fd(dir);
+  if (!dir_descriptor) return dir_descriptor.error();
+  Result<UniqueFd> fd = child_fd(*dir_descriptor, name);
+  if (!fd) return fd.error();
+  const Result<Found> there = found(*fd, dir, name.view());
+  if (!there) return there.error();
+  if (local::kind_of(there->node) == NodeKind::kNamed) return HeldFound{*there, nullptr};
+  hold->take(std::move(*fd));
+  return HeldFound{*there, std::move(hold)};
 }
 
 // ".." of a directory that somebody moved out of the root would lead outside, and RESOLVE_BENEATH

@@ -115,6 +115,7 @@ class LocalStore final : public Store {
                           const Cred& cred) override;
   Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) override;
   Result<std::unique_ptr<File>> hold(const Node& node) override;
+  Result<HeldFound> lookup_and_hold(const Node& dir, NameRef name) override;
 
   bool lists_all(const Node& dir) override;
   Result<struct statvfs> statfs(const Node& node) override;

@@ -90,6 +90,11 @@ class MemoryStore final : public Store {
                           const Cred& cred) override;
   Result<std::unique_ptr<Directory>> opendir(const Node& node, int flags) override;
   Result<std::unique_ptr<File>> hold(const Node&) override { return std::unique_ptr<File>(); }
+  Result<HeldFound> lookup_and_hold(const Node& dir, NameRef name) override {
+    const Result<Found> found = lookup(dir, name);
+    if (!found) return found.error();
+    return HeldFound{*found, nullptr};
+  }
 
   bool lists_all(const Node&) override { return true; }
   Result<struct statvfs> statfs(const Node& node) override;

@@ -94,6 +94,12 @@ struct Created {
   std::unique_ptr<File> file;
 };
 
+// What a name led to, and what keeps it in being without the name: see Store::hold.
+struct HeldFound {
+  Found found;
+  std::unique_ptr<File> hold;
+};
+
 // While one lives, the thread that made it acts through its store in another way than its own.
 class StoreScope {
  public:
@@ -190,6 +196,8 @@ class Store {
   // Node keeps leading to the object, also when its last name goes. Null where a Node does so by
   // itself.
   virtual Result<std::unique_ptr<File>> hold(const Node& node) = 0;
+  // lookup, and hold of what it finds, at the price of a lookup; null also where holding fails.
+  virtual Result<HeldFound> lookup_and_hold(const Node& dir, NameRef name) = 0;
 
   // Whether a listing of the directory shows each name that lookup finds in it, so that what it does not
   // show is not there: false where names are equal that are spelled differently, where names are hidden, and

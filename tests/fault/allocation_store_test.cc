@@ -87,6 +87,11 @@ int released(LocalWorld& w, const Result<Created>& made) {
   return code(made);
 }
 
+int released(LocalWorld& w, const Result<HeldFound>& held) {
+  if (held) w.store->release(held->found.node);
+  return code(held);
+}
+
 struct Call {
   const char* name;
   std::function<int(LocalWorld&)> run;
@@ -96,6 +101,10 @@ using W = LocalWorld;
 std::vector<Call> makers() {
   return {
       {"lookup", [](W& w) { return released(w, w.store->lookup(w.below.node(), name_of(kFile))); }},
+      {"lookup_and_hold",
+       [](W& w) {
+         return released(w, w.store->lookup_and_hold(w.below.node(), name_of(kFile)));
+       }},
       {"lookup_parent", [](W& w) { return released(w, w.store->lookup_parent(w.below.node())); }},
       {"mknod",
        [](W& w) {

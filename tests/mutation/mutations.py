@@ -292,7 +292,7 @@ WRITERS = (
         "  const Status done = call(parent->node());\n", "fault_test"),
     one("outdated-name-is-changed", "the section is opened on an inode that the name no longer leads to",
         CHANGE,
-        "core_.ttl_ticks == kForeverTicks ? nullptr : &asked", "core_.ttl_ticks == 0 ? &asked : nullptr",
+        "const bool asks = core_.ttl_ticks != kForeverTicks;", "const bool asks = core_.ttl_ticks == 0;",
         LEASE, "answer_test"),
 )
 

@@ -6,6 +6,8 @@ from mutations import one
 PRUNE = "core/cache/prune.h"
 EVICTION = "core/cache/eviction.h"
 LIFETIME = "core/cache/lifetime.h"
+CHANGE = "core/cache/change.h"
+STORE = "core/store/local_store.cc"
 PRUNER = "fusefs/pruner.cc"
 IO = "fusefs/handlers_io.cc"
 
@@ -27,6 +29,14 @@ MUTATIONS = (
     one("asked-for-and-taken", "the hand takes what was given back before its turn", EVICTION,
         "const bool spare = !insist && pruning_.given_back().size() != 0;", "const bool spare = false;",
         "prune_test"),
+    one("last-name-presumed", "whatever loses a name is taken to have lost its last one", CHANGE,
+        "attr.nlink == 1 || S_ISDIR(attr.mode)", "true", "orphan_test"),
+    one("unheld-goes-without-a-word", "an inode that cannot be held is left without its last attributes", LIFETIME,
+        "lost.last_name && keep_orphan(lost.held)", "(lost.last_name && keep_orphan(lost.held), lost.last_name)",
+        "orphan_test"),
+    one("found-and-not-held", "what is looked up to be removed is not held", STORE,
+        "  hold->take(std::move(*fd));\n  return HeldFound{*there, std::move(hold)};",
+        "  return HeldFound{*there, nullptr};", "local_store_test"),
     one("asked-while-there-is-room", "the kernel is asked although little of the limit is used", LIFETIME,
         "  if (slots.is_filling()) evictor_.keep_room(me);\n  if (const auto slot = slots.reuse_inode())",
         "  evictor_.keep_room(me);\n  if (const auto slot = slots.reuse_inode())", "prune_test"),

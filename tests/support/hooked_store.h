@@ -202,6 +202,18 @@ class HookedStore final : public Store {
       return std::unique_ptr<File>(std::make_unique<CountedHold>(holds));
     });
   }
+  // By those two, with their hooks.
+  Result<HeldFound> lookup_and_hold(const Node& dir, NameRef name) override {
+    const Result<Found> found = lookup(dir, name);
+    if (!found) return found.error();
+    try {
+      Result<std::unique_ptr<File>> held = hold(found->node);
+      return HeldFound{*found, held ? std::move(*held) : nullptr};
+    } catch (...) {
+      behind_.release(found->node);
+      throw;
+    }
+  }
   bool lists_all(const Node& dir) override { return !hides_names && behind_.lists_all(dir); }
   Result<struct statvfs> statfs(const Node& node) override {
     return around("statfs", [&] { return behind_.statfs(node); });

@@ -57,27 +57,32 @@ INSTANTIATE_TEST_SUITE_P(Nodes, LocalStoreTest, ::testing::Values(true, false),
                          [](const auto& param) { return param.param ? "Handles" : "Names"; });
 
 TEST_P(LocalStoreTest, WhatIsHeldOutlivesItsName) {
-  for (const std::string type : {"file", "directory", "link"}) {
+  for (const std::string how : {"file", "directory", "link", "file at once", "directory at once"}) {
     const Held& root = user_->root;
+    const std::string type = how.substr(0, how.find(' '));
     if (type == "file") write_file(dir_ / "x", "content");
     if (type == "directory") fs::create_directory(dir_ / "x");
     if (type == "link") fs::create_symlink("target", dir_ / "x");
-    const Result<Found> found = store_->lookup(root.node(), name_of("x"));
+    Result<HeldFound> found = store_->lookup_and_hold(root.node(), name_of("x"));
     ASSERT_TRUE(found.ok());
-    const Held x(*store_, *found);
+    const Held x(*store_, found->found);
     {
-      const Result<std::unique_ptr<File>> hold = store_->hold(x.node());
-      ASSERT_TRUE(hold.ok());
-      EXPECT_EQ(*hold != nullptr, GetParam());  // Without handles a descriptor is pinned instead.
+      std::unique_ptr<File> hold = std::move(found->hold);
+      if (how == type) {
+        Result<std::unique_ptr<File>> later = store_->hold(x.node());
+        ASSERT_TRUE(later.ok());
+        hold = std::move(*later);
+      }
+      EXPECT_EQ(hold != nullptr, GetParam());  // Without handles a descriptor is pinned instead.
       const Status gone = type == "directory" ? store_->rmdir(root.node(), name_of("x"))
                                               : store_->unlink(root.node(), name_of("x"));
       ASSERT_TRUE(gone.ok());
       const Result<Attr> by_node = store_->getattr(x.node(), nullptr);
       ASSERT_TRUE(by_node.ok()) << type << code(by_node);
       EXPECT_EQ(by_node->nlink, 0U);
-      const Result<Attr> by_hold = store_->getattr(x.node(), hold->get());
+      const Result<Attr> by_hold = store_->getattr(x.node(), hold.get());
       ASSERT_TRUE(by_hold.ok());
-      EXPECT_EQ(by_hold->ino, found->attr.ino);
+      EXPECT_EQ(by_hold->ino, x.attr().ino);
     }
     if (type == "file") {
       EXPECT_EQ(getattr_error(x), GetParam() ? ESTALE : 0);
