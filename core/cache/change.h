@@ -259,7 +259,7 @@ template <LockingPolicy Policy>
 auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef name, bool goes)
     -> Result<Renamed> {
   auto orphan = std::make_unique<Orphan>();
-  Attr attr;  // Of no names, where nobody has told.
+  Attr attr;
   const bool asks = core_.ttl_ticks != kForeverTicks;
   Result<Resolved> child =
       resolve(me, dir, name, asks ? &attr : nullptr, asks && goes ? &orphan->file : nullptr);
@@ -268,11 +268,14 @@ auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef n
   if (!asks && goes) {
     Result<std::unique_ptr<File>> file = core_.store.hold(child->pin.node());
     if (file) orphan->file = std::move(*file);
-    (void)fast_.getattr(id, attr);
+    if (fast_.getattr(id, attr) != Outcome::kHit) attr = Attr();  // Nobody has told.
   }
   orphan->index = id.index();
   if (orphan->file == nullptr) orphan.reset();
-  return Renamed{std::move(*child), std::move(orphan), attr.nlink == 1 || S_ISDIR(attr.mode)};
+  // A source on a network may keep a name for what is held: then it is to be let go at once.
+  const bool last_name =
+      !core_.store.caps().may_be_slow && (attr.nlink == 1 || S_ISDIR(attr.mode));
+  return Renamed{std::move(*child), std::move(orphan), last_name};
 }
 
 template <LockingPolicy Policy>

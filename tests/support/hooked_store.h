@@ -52,6 +52,9 @@ class HookedStore final : public Store {
 
   explicit HookedStore(Store& behind) : behind_(behind), caps_(behind.caps()) {}
 
+  // As if the store were behind a network. Before the store is used.
+  void set_may_be_slow() { caps_.may_be_slow = true; }
+
   // As if the store's files were read by this rule. Before the store is used.
   void set_atime_rule(AtimeRule rule) { caps_.atime_rule = rule; }
 

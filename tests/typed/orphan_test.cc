@@ -21,6 +21,12 @@ struct HoldingWorld : World<Policy> {
     this->cache.reset();
     EXPECT_EQ(holds(), 0) << "with the cache goes what it held";
   }
+  Status link_behind(std::string_view name, std::string_view new_name) {
+    const Result<Found> found = this->memory.lookup(this->root_node(), name_of(name));
+    EXPECT_TRUE(this->memory.link(found->node, this->root_node(), name_of(new_name)).ok());
+    this->memory.release(found->node);
+    return Status();
+  }
   int holds() const { return this->store.holds.load(); }
   void expect_orphans(int count) const {
     EXPECT_EQ(holds(), count);
@@ -82,12 +88,7 @@ TYPED_TEST(OrphanTest, OnlyTheLastOfSeveralNamesMatters) {
 TYPED_TEST(OrphanTest, OthersMakeALinkBeforeTheOnlyNameGoes) {
   HoldingWorld<TypeParam> w;
   const NodeId id = w.mknod(kRoot, "f").id;
-  w.store.before("unlink", [&] {
-    const Result<Found> found = w.memory.lookup(w.root_node(), name_of("f"));
-    EXPECT_TRUE(w.memory.link(found->node, w.root_node(), name_of("g")).ok());
-    w.memory.release(found->node);
-    return Status();
-  });
+  w.store.before("unlink", [&] { return w.link_behind("f", "g"); });
   EXPECT_EQ(w.unlink(kRoot, "f"), 0);
   w.expect_orphans(1);
   EXPECT_EQ(w.getattr(id).nlink, 1U);
@@ -98,6 +99,30 @@ TYPED_TEST(OrphanTest, OthersMakeALinkBeforeTheOnlyNameGoes) {
   EXPECT_EQ(w.getattr(id).nlink, 0U);
   w.forget(id, 2);
   w.expect_orphans(0);
+}
+
+// As NFS does with what is held: it has another name then, and a link count of 1.
+TYPED_TEST(OrphanTest, OverANetworkTheStoreIsAskedWhetherItWasTheLastName) {
+  HoldingWorld<TypeParam> w;
+  w.store.set_may_be_slow();
+  const NodeId id = w.mknod(kRoot, "f").id;
+  w.store.before("unlink", [&] { return w.link_behind("f", ".nfs1"); });
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.expect_orphans(0);
+  w.forget(id);
+}
+
+// A link count that the cache has, and may not serve, says nothing.
+TYPED_TEST(OrphanTest, WhatTheCacheMayNotServeIsNotBelieved) {
+  HoldingWorld<TypeParam> w;
+  const NodeId id = w.mknod(kRoot, "f").id;
+  {
+    const Result<Cache::Change> under_way = w.cache->begin_change(id, Fields::kStat);
+    ASSERT_TRUE(w.cache->link(*w.me, id, kRoot, name_of("g")).ok());
+  }
+  EXPECT_EQ(w.unlink(kRoot, "f"), 0);
+  w.expect_orphans(0);
+  w.forget(id, 2);
 }
 
 TYPED_TEST(OrphanTest, NothingIsHeldForWhoeverHasForgotten) {
