@@ -65,7 +65,8 @@ Result<LocalStore::ObjectFd> LocalStore::object_fd(const Node& node) {
     fd.shared = root_fd_;
     return fd;
   }
-  if (local::type_of(node) == S_IFDIR) fd.shared = cache_.get(node);
+  const bool is_dir = local::type_of(node) == S_IFDIR;
+  if (is_dir) fd.shared = cache_.get(node);
   if (fd.shared != nullptr) return fd;
   if (local::kind_of(node) == NodeKind::kNamed) {
     const bool in_dir = marks_ != nullptr && local::type_of(node) != S_IFDIR;
@@ -73,7 +74,12 @@ Result<LocalStore::ObjectFd> LocalStore::object_fd(const Node& node) {
   }
   Result<UniqueFd> opened = open_by_handle(node, O_PATH);
   if (!opened) return opened.error();
-  fd.own = std::move(opened).value();
+  if (is_dir) {
+    // Whoever asks for its attributes is often about to make or remove a name in it.
+    fd.shared = cache_.put(node, std::move(opened).value());
+  } else {
+    fd.own = std::move(opened).value();
+  }
   return fd;
 }
 

@@ -277,6 +277,15 @@ TEST_P(LocalStoreTest, PathsLongerThanTheKernelTakesAreReached) {
             chain[chain.size() - 2].identity());
 }
 
+TEST_P(LocalStoreTest, ADirectoryThatIsAskedForIsNotOpenedAgainForItsNames) {
+  open(4);
+  const Held dir = user_->mkdir(user_->root, "d");
+  ASSERT_TRUE(store_->getattr(dir.node(), nullptr).ok());
+  EXPECT_EQ(store_->stats().cached_descriptors, GetParam() ? 1U : 0U);
+  EXPECT_EQ(user_->look_error(dir, "x"), ENOENT);
+  EXPECT_EQ(store_->stats().cached_descriptors, 1U);
+}
+
 TEST_P(LocalStoreTest, WithoutFreeDescriptorsTheCacheMakesRoom) {
   std::vector<Held> dirs;
   for (int i = 0; i < 20; ++i) {
