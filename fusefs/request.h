@@ -209,6 +209,7 @@ struct Request {
   // question for them: the kernel compares when it asked with when it was last told that they change.
   double attr_timeout(NodeId id, fuse_ino_t number, const Attr& attr) const noexcept {
     if (S_ISDIR(attr.mode)) return rested(attr, timeout_of(number, fs.directory_timeout_s));
+    if (fs.attr_timeout_s == 0) return 0;  // First: the rest is in memory of its own.
     if (fs.backing != nullptr && kernel_cannot_tell(id)) return 0;
     const double timeout = rested(attr, timeout_of(number, fs.attr_timeout_s));
     const bool told = !attr.untold && !(fs.watched && fs.cache.was_mapped(id));

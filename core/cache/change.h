@@ -20,28 +20,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "core/base/pause_point.h"
 #include "core/cache/basic_cache.h"
+#include "core/cache/op_locks.h"
 
 namespace evenfs {
-
-// The operation locks of one or two directories, taken in the order of their slots.
-class [[nodiscard]] OpLocks {
- public:
-  OpLocks(const Slots& slots, NodeId a, NodeId b) noexcept {
-    const std::uint32_t low = std::min(a.index(), b.index());
-    const std::uint32_t high = std::max(a.index(), b.index());
-    first_ = std::unique_lock(slots.inode_priv(low).op_lock);
-    if (low != high) second_ = std::unique_lock(slots.inode_priv(high).op_lock);
-  }
-  OpLocks(const Slots& slots, NodeId dir) noexcept : OpLocks(slots, dir, dir) {}
-
- private:
-  std::unique_lock<FutexMutex> first_;
-  std::unique_lock<FutexMutex> second_;
-};
 
 // While it lives, the content of a directory is being changed, and so are its times.
 // REQUIRES: the operation lock, and a pin.
@@ -273,8 +256,7 @@ auto BasicCache<Policy>::resolve_to_change(Worker& me, const Pin& dir, NameRef n
   orphan->index = id.index();
   if (orphan->file == nullptr) orphan.reset();
   // A source on a network may keep a name for what is held: then it is to be let go at once.
-  const bool last_name =
-      !core_.store.caps().may_be_slow && (attr.nlink == 1 || S_ISDIR(attr.mode));
+  const bool last_name = !core_.store.caps().may_be_slow && (attr.nlink == 1 || S_ISDIR(attr.mode));
   return Renamed{std::move(*child), std::move(orphan), last_name};
 }
 

@@ -102,9 +102,7 @@ std::vector<Call> makers() {
   return {
       {"lookup", [](W& w) { return released(w, w.store->lookup(w.below.node(), name_of(kFile))); }},
       {"lookup_and_hold",
-       [](W& w) {
-         return released(w, w.store->lookup_and_hold(w.below.node(), name_of(kFile)));
-       }},
+       [](W& w) { return released(w, w.store->lookup_and_hold(w.below.node(), name_of(kFile))); }},
       {"lookup_parent", [](W& w) { return released(w, w.store->lookup_parent(w.below.node())); }},
       {"mknod",
        [](W& w) {

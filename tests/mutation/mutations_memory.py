@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The mutations of how room is made by asking the kernel for what it holds."""
+"""The mutations of how room is made by asking the kernel for what it holds, and of what loses its last name."""
 
 from mutations import one
 
@@ -29,19 +29,6 @@ MUTATIONS = (
     one("asked-for-and-taken", "the hand takes what was given back before its turn", EVICTION,
         "const bool spare = !insist && pruning_.given_back().size() != 0;", "const bool spare = false;",
         "prune_test"),
-    one("last-name-presumed", "whatever loses a name is taken to have lost its last one", CHANGE,
-        "(attr.nlink == 1 || S_ISDIR(attr.mode));", "true;", "orphan_test"),
-    one("network-name-kept", "a source that gives what is held another name is left with it", CHANGE,
-        "!core_.store.caps().may_be_slow && (attr", "(attr", "orphan_test"),
-    one("torn-names-count", "a number of names that was not validated is believed", CHANGE,
-        "if (fast_.getattr(id, attr) != Outcome::kHit) attr = Attr();", "(void)fast_.getattr(id, attr);",
-        "orphan_test"),
-    one("unheld-goes-without-a-word", "an inode that cannot be held is left without its last attributes", LIFETIME,
-        "lost.last_name && keep_orphan(lost.held)", "(lost.last_name && keep_orphan(lost.held), lost.last_name)",
-        "orphan_test"),
-    one("found-and-not-held", "what is looked up to be removed is not held", STORE,
-        "  hold->take(std::move(*fd));\n  return HeldFound{*there, std::move(hold)};",
-        "  return HeldFound{*there, nullptr};", "local_store_test"),
     one("asked-while-there-is-room", "the kernel is asked although little of the limit is used", LIFETIME,
         "  if (slots.is_filling()) evictor_.keep_room(me);\n  if (const auto slot = slots.reuse_inode())",
         "  evictor_.keep_room(me);\n  if (const auto slot = slots.reuse_inode())", "prune_test"),
@@ -62,4 +49,17 @@ MUTATIONS = (
         "  if (false) {", "prune_test"),
     one("vain-looks", "a cache whose kernel cannot be asked looks as often as if it could", EVICTION,
         "evicted == 0 && pruning_.is_able()", "evicted == 0", "prune_test"),
+    one("last-name-presumed", "whatever loses a name is taken to have lost its last one", CHANGE,
+        "(attr.nlink == 1 || S_ISDIR(attr.mode));", "true;", "orphan_test"),
+    one("network-name-kept", "a source that gives what is held another name is left with it", CHANGE,
+        "!core_.store.caps().may_be_slow && (attr", "(attr", "orphan_test"),
+    one("torn-names-count", "a number of names that was not validated is believed", CHANGE,
+        "if (fast_.getattr(id, attr) != Outcome::kHit) attr = Attr();", "(void)fast_.getattr(id, attr);",
+        "orphan_test"),
+    one("unheld-goes-without-a-word", "an inode that cannot be held is left without its last attributes",
+        LIFETIME, "lost.last_name && keep_orphan(lost.held)",
+        "(lost.last_name && keep_orphan(lost.held), lost.last_name)", "orphan_test"),
+    one("found-and-not-held", "what is looked up to be removed is not held", STORE,
+        "  hold->take(std::move(*fd));\n  return HeldFound{*there, std::move(hold)};",
+        "  return HeldFound{*there, nullptr};", "local_store_test"),
 )

@@ -162,7 +162,8 @@ TYPED_TEST(OrphanTest, ThereAreNotMoreThanTheLimit) {
   }
   w.expect_orphans(kMax);
   Attr attr;
-  EXPECT_EQ(w.fast_attr(ids[kMax], &attr), Outcome::kHit) << "who is not held may be out of reach by now";
+  EXPECT_EQ(w.fast_attr(ids[kMax], &attr), Outcome::kHit)
+      << "who is not held may be out of reach by now";
   EXPECT_EQ(attr.nlink, 0U);
   for (const NodeId id : ids) w.forget(id);
   w.expect_orphans(0);
