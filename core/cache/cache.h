@@ -278,7 +278,8 @@ class Cache {
   // A listing that looks whether each name it meets has a dentry. If all have, a name without one is not there,
   // and is answered so without the store as long as nothing else becomes known. To be begun before the
   // directory is opened on the store, since some sources list what was there then, and ended when all of
-  // it was read. One that is not ended costs nothing.
+  // it was read. One that is not ended costs nothing. Where all names are known already it is of no use from
+  // the start, and does not renew for how long they are.
   struct RollCall {
     NodeId dir;
     Stamp content = 1;  // Odd: it cannot lead to anything.

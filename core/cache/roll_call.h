@@ -29,6 +29,8 @@ Cache::RollCall BasicCache<Policy>::begin_roll_call(NodeId dir) {
   call.until = core_.until_of(dir.index(), until);
   InodePub& pub = inode.pub();
   if (pub.generation.load(std::memory_order_relaxed) != dir.generation()) return call;
+  // What is known already is not made known once more.
+  if (core_.has_all_names(pub.names_until.load(std::memory_order_relaxed))) return call;
   call.content = pub.cseq.sample();  // Odd: names are coming and going, and it is of no use.
   if (call.is_of_use() && pub.names_until.load(std::memory_order_relaxed) == 0) {
     pub.names_until.store(kRollCall, std::memory_order_relaxed);

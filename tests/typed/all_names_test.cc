@@ -53,7 +53,9 @@ TYPED_TEST(AllNames, AListingMakesThemKnown) {
   EXPECT_EQ(w.peek_error(kRoot, "f"), 0);
   EXPECT_EQ(w.count(Counter::kLookupLocked), asked);
   EXPECT_EQ(w.count(Counter::kNamesComplete), 1U);
-  EXPECT_TRUE(w.list(kRoot));  // Once more, and it goes on.
+  EXPECT_FALSE(
+      w.cache->begin_roll_call(kRoot).is_of_use());  // Nobody need ask for each name again.
+  EXPECT_TRUE(w.list(kRoot));                        // Once more, and it goes on.
   EXPECT_TRUE(w.knows_names(kRoot));
 }
 
