@@ -187,17 +187,21 @@ def mounted(subject, source, point, mode):
 @contextlib.contextmanager
 def on_one_processor(daemon):
     """Binds this process, what it starts, and the daemon to one processor; afterwards all is as before."""
+    def tasks():
+        return map(int, os.listdir(f"/proc/{daemon.pid}/task") if daemon else ())
+
     one, mine = {max(os.sched_getaffinity(0))}, os.sched_getaffinity(0)
     before = {}
-    for task in os.listdir(f"/proc/{daemon.pid}/task") if daemon else ():
+    for task in tasks():
         with contextlib.suppress(OSError):
-            before[int(task)] = os.sched_getaffinity(int(task))
-            os.sched_setaffinity(int(task), one)
+            before[task] = os.sched_getaffinity(task)
+            os.sched_setaffinity(task, one)
     os.sched_setaffinity(0, one)
     try:
         yield
     finally:
         os.sched_setaffinity(0, mine)
-        for task, cpus in before.items():
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(task, cpus)
+        with contextlib.suppress(OSError):  # The daemon may have ended.
+            for task in tasks():  # Those that were started meanwhile, too.
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(task, before.get(task, mine))

@@ -202,6 +202,15 @@ class Workload:
     warm_ups: int = 0     # Rounds that are not kept.
 
 
+def bound(workload):
+    """The same with who asks and the daemon on one processor: what is compared is then the work that both
+    do, and not where the scheduler puts them, nor what it costs to wake a processor that sleeps."""
+    def run_bound(place):
+        with on_one_processor(place.daemon):
+            return workload.run(place)
+    return dataclasses.replace(workload, name=f"{workload.name}-bound", run=run_bound, quick=False)
+
+
 def all_workloads():
     jobs = [(f"{name}-{jobs}", mode, block, direct, jobs, engine)
             for jobs in (1, 4)
@@ -212,18 +221,20 @@ def all_workloads():
                 ("randwrite-direct", "randwrite", "4k", 1, "psync"),
                 ("randread-mmap", "randread", "4k", 0, "mmap"))]
     quick_jobs = ("randread-1", "write-1")
+    walk_cold = Workload("walk-cold", "cached", walk_of("walk", True), "walk", warm_ups=1)
+    changes = [Workload("tree", "cached", tree, "tree"),
+               Workload("storm-one", "cached", storm_in(1)),
+               Workload("storm-many", "cached", storm_in(64))]
     return [
         Workload("stat-1", "ask", stat_by(1), constant=True),
         Workload("stat-2", "ask", stat_by(2), constant=True),
         Workload("stat-4", "ask", stat_by(4), constant=True, quick=False),
         Workload("tail", "ask", tail),
         Workload("stat-cached", "cached", stat_by(1), constant=True),
-        Workload("walk-cold", "cached", walk_of("walk", True), "walk", warm_ups=1),
+        walk_cold, bound(walk_cold),
         Workload("walk-warm", "cached", walk_of("walk", False), "walk", warm_ups=1),
         Workload("large-cold", "cached", walk_of("large", True), "large", quick=False, warm_ups=1),
-        Workload("tree", "cached", tree, "tree"),
-        Workload("storm-one", "cached", storm_in(1)),
-        Workload("storm-many", "cached", storm_in(64)),
+        *changes, *(bound(workload) for workload in changes),
         Workload("git-status", "cached", git_status, "git", quick=False, warm_ups=1),
         *(Workload(f"fio-{job[0]}", "cached", fio(*job[1:]), quick=job[0] in quick_jobs)
           for job in jobs),
