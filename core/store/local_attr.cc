@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Local store: attributes, permissions, link targets, extended attributes.
 //
-// Extended attributes are reached through the magic links of /proc/self/fd: following one leads to
-// the descriptor's object itself, symbolic links included, which no path could name without
-// following them. What the backing file system does not have for a symbolic link (user.*) it
-// refuses by itself.
+// Extended attributes are reached by the descriptor of a file that is open, else through the magic links
+// of /proc/self/fd: following one leads to the descriptor's object itself, symbolic links included, which
+// no path could name without following them. What the backing file system does not have for a symbolic
+// link (user.*) it refuses by itself.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -19,6 +19,14 @@
 namespace evenfs {
 namespace {
 
+#if defined(SYS_fchmodat2)
+constexpr long kFchmodat2 = SYS_fchmodat2;
+#elif defined(__alpha__) || defined(__mips__) || defined(__ILP32__)
+constexpr long kFchmodat2 = -1;  // ENOSYS.
+#else
+constexpr long kFchmodat2 = 452;  // Headers may be older than the kernel.
+#endif
+
 struct timespec time_for(const std::optional<SetAttr::Time>& time) noexcept {
   if (!time.has_value()) return {0, UTIME_OMIT};
   if (time->now) return {0, UTIME_NOW};
@@ -28,6 +36,16 @@ struct timespec time_for(const std::optional<SetAttr::Time>& time) noexcept {
 Result<std::size_t> size_or_error(ssize_t size) noexcept {
   if (size < 0) return Errno::last();
   return static_cast<std::size_t>(size);
+}
+
+Status status_of(int failed) noexcept { return failed != 0 ? Status(Errno::last()) : Status(); }
+
+// chmod by a descriptor of any kind; `proc_fds` is one of /proc/self/fd, for kernels before Linux 6.6 and
+// filters of system calls that do not know the newer one, which say EPERM.
+Status change_mode(int fd, std::uint32_t mode, int proc_fds) noexcept {
+  if (::syscall(kFchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0) return Status();
+  if (errno != ENOSYS && errno != EPERM) return Errno::last();
+  return status_of(::fchmodat(proc_fds, local::FdName(fd).relative(), mode, 0));
 }
 
 }  // namespace
@@ -86,11 +104,7 @@ Status LocalStore::change_owner_and_mode(int fd, const SetAttr& change) {
     if (cleared != seen->stat.stx_mode) mode = cleared;
   }
   if (!mode.has_value()) return Status();
-  const local::FdName number(fd);
-  if (::fchmodat(proc_fds_.get(), number.relative(), *mode & 07777U, 0) != 0) {
-    return Errno::last();
-  }
-  return Status();
+  return change_mode(fd, *mode & 07777U, proc_fds_.get());
 }
 
 // The size goes first: it is what fails most often, and then nothing was changed. The owner goes
@@ -172,8 +186,9 @@ Result<struct statvfs> LocalStore::statfs(const Node& node) {
   return out;
 }
 
-template <class Call>
-auto LocalStore::with_path(const Node& node, Call call) -> decltype(call("")) {
+template <class ByFd, class ByPath>
+auto LocalStore::with_object(const Node& node, ByFd by_fd, ByPath by_path)
+    -> decltype(by_path("")) {
   ObjectFd held;
   {
     const NamesShared names = names_shared(node);
@@ -181,35 +196,39 @@ auto LocalStore::with_path(const Node& node, Call call) -> decltype(call("")) {
     if (!fd) return fd.error();
     held = std::move(fd).value();
   }
-  return call(local::FdName(held.get()).path());
+  if (held.open) return by_fd(held.get());
+  return by_path(local::FdName(held.get()).path());
 }
 
 Result<std::size_t> LocalStore::getxattr(const Node& node, const char* name,
                                          std::span<std::byte> into) {
-  return with_path(node, [&](const char* path) {
-    return size_or_error(::getxattr(path, name, into.data(), into.size()));
-  });
+  return with_object(
+      node, [&](int fd) { return size_or_error(::fgetxattr(fd, name, into.data(), into.size())); },
+      [&](const char* path) {
+        return size_or_error(::getxattr(path, name, into.data(), into.size()));
+      });
 }
 
 Result<std::size_t> LocalStore::listxattr(const Node& node, std::span<char> into) {
-  return with_path(node, [&](const char* path) {
-    return size_or_error(::listxattr(path, into.data(), into.size()));
-  });
+  return with_object(
+      node, [&](int fd) { return size_or_error(::flistxattr(fd, into.data(), into.size())); },
+      [&](const char* path) { return size_or_error(::listxattr(path, into.data(), into.size())); });
 }
 
 Status LocalStore::setxattr(const Node& node, const char* name, std::span<const std::byte> value,
                             int flags) {
-  return with_path(node, [&](const char* path) -> Status {
-    if (::setxattr(path, name, value.data(), value.size(), flags) != 0) return Errno::last();
-    return Status();
-  });
+  return with_object(
+      node,
+      [&](int fd) { return status_of(::fsetxattr(fd, name, value.data(), value.size(), flags)); },
+      [&](const char* path) {
+        return status_of(::setxattr(path, name, value.data(), value.size(), flags));
+      });
 }
 
 Status LocalStore::removexattr(const Node& node, const char* name) {
-  return with_path(node, [&](const char* path) -> Status {
-    if (::removexattr(path, name) != 0) return Errno::last();
-    return Status();
-  });
+  return with_object(
+      node, [&](int fd) { return status_of(::fremovexattr(fd, name)); },
+      [&](const char* path) { return status_of(::removexattr(path, name)); });
 }
 
 }  // namespace evenfs

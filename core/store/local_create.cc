@@ -43,7 +43,15 @@ Result<std::unique_ptr<File>> LocalStore::open(const Node& node, int flags) {
   Result<UniqueFd> fd = open_quietly(node, flags & kFileFlags, keep_file_atime_);
   if (!fd) return fd.error();
   file->take(std::move(fd).value());
+  list_open(*file, node);
   return std::unique_ptr<File>(std::move(file));
+}
+
+// By inline handles only: what another Node points to may be gone while the file is open. And on this machine:
+// where a call may take its time nobody should have to wait for it in order to close a file.
+void LocalStore::list_open(LocalFile& file, const Node& node) noexcept {
+  if (local::kind_of(node) != local::NodeKind::kInline) return;
+  if (mounts_.is_on_this_machine(local::inline_mount(node))) file.list_in(open_files_, node);
 }
 
 Result<std::unique_ptr<Directory>> LocalStore::opendir(const Node& node, int flags) {
@@ -85,6 +93,7 @@ Result<Created> LocalStore::create(const Node& dir, NameRef name, std::uint32_t 
         const Result<Found> object = found(*fd, dir, name.view());
         if (!object) return object.error();
         file->take(std::move(fd).value());
+        list_open(*file, object->node);
         return Created{*object, std::move(file)};
       }
       if (fd.error() != Errno(EEXIST) || (flags & O_EXCL) != 0) return fd.error();
@@ -135,6 +144,7 @@ Result<Created> LocalStore::tmpfile(const Node& dir, std::uint32_t mode, int fla
   const Result<Found> object = found(*twin, Node{}, std::string_view());
   if (!object) return object.error();
   file->take(std::move(fd).value());
+  list_open(*file, object->node);
   return Created{*object, std::move(file)};
 }
 

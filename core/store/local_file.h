@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/unique_fd.h"
+#include "core/store/open_files.h"
 #include "core/store/store.h"
 
 namespace evenfs {
@@ -17,7 +18,15 @@ class LocalFile final : public File {
   explicit LocalFile(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
   // For who allocates it before there is a descriptor, since afterwards nothing may fail.
   LocalFile() noexcept = default;
+  ~LocalFile() override {
+    if (listed_in_ != nullptr) listed_in_->remove(entry_);
+  }
   void take(UniqueFd fd) noexcept { fd_ = std::move(fd); }
+  // REQUIRES: as OpenFiles::add, once, and `files` lives longer.
+  void list_in(OpenFiles& files, const Node& node) noexcept {
+    files.add(entry_, node, fd_.get());
+    listed_in_ = &files;
+  }
 
   int fd() const noexcept override { return fd_.get(); }
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) override;
@@ -33,6 +42,8 @@ class LocalFile final : public File {
 
  private:
   UniqueFd fd_;
+  OpenFiles* listed_in_ = nullptr;
+  OpenFiles::Entry entry_;
 };
 
 // Cookies are the file system's own (d_off), so they mean the same in every open of it.

@@ -72,6 +72,8 @@ Result<LocalStore::ObjectFd> LocalStore::object_fd(const Node& node) {
     const bool in_dir = marks_ != nullptr && local::type_of(node) != S_IFDIR;
     return in_dir ? follow_in_dir(node) : follow(node);
   }
+  if (!is_dir) fd.open = open_files_.find(node);
+  if (fd.open) return fd;
   Result<UniqueFd> opened = open_by_handle(node, O_PATH);
   if (!opened) return opened.error();
   if (is_dir) {

@@ -19,8 +19,9 @@
 // Threads that make objects get a umask of their own (UmaskSwitch).
 //
 // Limits: an object that was unlinked and that nobody holds is ESTALE by its handle. Extended
-// attributes and changes of mode need /proc. Renames through another path while a NamedNode is
-// unknown by its new name make it ESTALE until it is looked up again.
+// attributes of what is not open need /proc, and so do changes of mode before Linux 6.6. Renames
+// through another path while a NamedNode is unknown by its new name make it ESTALE until it is
+// looked up again.
 //
 // Who watches the source may have each directory marked before anything of it is asked (mark_directories), so
 // that nothing is missed of what others do there. What is not told all the same has no durable number, or its
@@ -42,10 +43,13 @@
 #include "core/store/local_node.h"
 #include "core/store/mount_table.h"
 #include "core/store/node_table.h"
+#include "core/store/open_files.h"
 #include "core/store/source_marks.h"
 #include "core/store/store.h"
 
 namespace evenfs {
+
+class LocalFile;
 
 class LocalStore final : public Store {
  public:
@@ -127,14 +131,18 @@ class LocalStore final : public Store {
   Status removexattr(const Node& node, const char* name) override;
 
  private:
-  // An O_PATH descriptor of an object: its own, or one shared with the cache. `seen` is set when
-  // the object had to be looked at anyway.
+  // A descriptor of an object: an O_PATH one of its own, or shared with the cache, or that of an open file.
+  // `seen` is set when the object had to be looked at anyway.
   struct ObjectFd {
     FdCache::Ref shared;
     UniqueFd own;
+    OpenFiles::Use open;
     std::optional<local::Seen> seen;
     bool told = false;  // It was reached in a directory that is marked.
-    int get() const noexcept { return shared != nullptr ? shared->get() : own.get(); }
+    int get() const noexcept {
+      if (open) return open.fd();
+      return shared != nullptr ? shared->get() : own.get();
+    }
   };
   // Names stay as they are while it lives, where names matter for `node`.
   using NamesShared = std::shared_lock<std::shared_mutex>;
@@ -183,6 +191,8 @@ class LocalStore final : public Store {
                       RenameMode mode, const Cred& cred);
 
   // --- local_create.cc.
+  // Makes the descriptor of an open file known, where that may be used for other calls.
+  void list_open(LocalFile& file, const Node& node) noexcept;
   Result<Created> open_existing(const Node& dir, NameRef name, int flags, const Cred& cred);
 
   // --- local_marks.cc.
@@ -194,9 +204,9 @@ class LocalStore final : public Store {
   Result<Attr> attr_by_name(const Node& node);
   Status change_size(const Node& node, std::uint64_t size, File* file);
   Status change_owner_and_mode(int fd, const SetAttr& change);
-  // Calls `call` with a path that means the object, for system calls that want one.
-  template <class Call>
-  auto with_path(const Node& node, Call call) -> decltype(call(""));
+  // Calls one of the two: with a descriptor, or with a path that means the object.
+  template <class ByFd, class ByPath>
+  auto with_object(const Node& node, ByFd by_fd, ByPath by_path) -> decltype(by_path(""));
 
   const Options options_;
   // Set by open().
@@ -209,6 +219,7 @@ class LocalStore final : public Store {
   Node root_node_;
   Identity root_identity_;
   FdCache cache_;
+  OpenFiles open_files_;
   MountTable mounts_;
   std::uint16_t root_mount_ = 0;  // Set by open(), as the next.
   local::DurableNumbers durable_;

@@ -26,9 +26,13 @@ std::optional<std::uint16_t> MountTable::index_of(const local::Seen& seen, int f
   const std::size_t count = count_.load(std::memory_order_relaxed);
   if (const std::size_t at = find(known, count); at < count) return answer(at);
   if (count == kMountsMax) return std::nullopt;
-  mounts_[count].id = seen.handle.mount_id;
-  if (descriptors() < kDescriptorsMax) mounts_[count].anchor = try_handles(seen, fd, proc_fds);
-  if (mounts_[count].anchor) descriptors_.fetch_add(1, std::memory_order_relaxed);
+  Mount& mount = mounts_[count];
+  mount.id = seen.handle.mount_id;
+  if (descriptors() < kDescriptorsMax) mount.anchor = try_handles(seen, fd, proc_fds);
+  if (mount.anchor) {
+    mount.is_local = local::is_on_this_machine(mount.anchor.get());
+    descriptors_.fetch_add(1, std::memory_order_relaxed);
+  }
   // release, pairs with the acquire above.
   count_.store(count + 1, std::memory_order_release);
   return answer(count);

@@ -31,6 +31,8 @@ class MountTable {
 
   // REQUIRES: `index` came from index_of.
   int descriptor(std::uint16_t index) const noexcept { return mounts_[index].anchor.get(); }
+  // As local::is_on_this_machine, likewise.
+  bool is_on_this_machine(std::uint16_t index) const noexcept { return mounts_[index].is_local; }
 
   std::size_t descriptors() const noexcept { return descriptors_.load(std::memory_order_relaxed); }
 
@@ -38,6 +40,7 @@ class MountTable {
   struct Mount {
     std::int32_t id = 0;  // Cannot be used again for another mount while `anchor` is open.
     UniqueFd anchor;      // None: handles were refused.
+    bool is_local = false;
   };
 
   UniqueFd try_handles(const local::Seen& seen, int fd, int proc_fds) const;

@@ -49,7 +49,7 @@ SUITE = ("lookup_race_test", "walk_race_test", "fill_race_test", "lifetime_race_
          "set_id_test", "watched_test", "outside_test", "notifier_test", "pruner_test", "source_events_test",
          "worker_threads_test", "corpus_test", "local_store_test", "local_store_marks_test", "marks_race_test",
          "local_store_names_test", "local_store_numbers_test", "local_store_overlay_test",
-         "local_store_root_test", "store_contract_test", "store_content_contract_test",
+         "local_store_root_test", "open_files_test", "store_contract_test", "store_content_contract_test",
          "history_test", "torture_test")
 # What a script of tests/ starts, such as "mount/set_id_test.sh" among those tried first.
 PROGRAMS = ("evenfs", "evenfs-stat", "statloop", "nullfs", "delayfs")

@@ -324,6 +324,17 @@ STORE = (
     one("listing-begins-where-it-was", "a listing that begins again goes on", "core/store/local_file.cc",
         "const bool goes_on = cookie == next_cookie_ && cookie != 0;",
         "const bool goes_on = cookie == next_cookie_;", "store_content_contract_test", "store_contract_test"),
+    one("closed-in-use", "a file is closed while another call uses its descriptor", "core/store/open_files.cc",
+        "  shard.unused.wait(guard, [&entry] { return entry.users_ == 0; });\n", "", "open_files_test"),
+    one("open-and-opened-again", "a file that is open is opened once more for each call",
+        "core/store/local_open.cc", "  if (!is_dir) fd.open = open_files_.find(node);\n", "",
+        "local_store_test"),
+    one("open-file-of-another", "an open file is taken for what has its node's memory now",
+        "core/store/local_create.cc", "  if (local::kind_of(node) != local::NodeKind::kInline) return;\n",
+        "  if (local::kind_of(node) == local::NodeKind::kHeap) file.list_in(open_files_, node);\n"
+        "  if (local::kind_of(node) != local::NodeKind::kInline) return;\n",
+        hidden="what the kernel has open it counts, so its node lives; a forged FORGET would be needed, and "
+               "btrfs, whose handles are that long"),
     one("failed-find-keeps-its-node", "a number that leads nowhere keeps what it led to",
         "core/store/local_store.cc", "  release(object->node);\n  return here.error();",
         "  return here.error();", "local_store_numbers_test"),

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/xattr.h>
 
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <thread>
@@ -286,6 +287,59 @@ TEST_P(LocalStoreTest, ADirectoryThatIsAskedForIsNotOpenedAgainForItsNames) {
   EXPECT_EQ(store_->stats().cached_descriptors, 1U);
 }
 
+// Takes all descriptors that the process may have, until it goes.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &old_), 0);
+    struct rlimit low = old_;
+    low.rlim_cur = 256;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (int fd = 0; fd >= 0;) {
+      fd = ::open("/", O_PATH | O_CLOEXEC);
+      if (fd >= 0) fill_.emplace_back(fd);
+    }
+    EXPECT_EQ(errno, EMFILE);
+  }
+  ~NoDescriptors() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old_), 0); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  struct rlimit old_ {};
+  std::vector<UniqueFd> fill_;
+};
+
+TEST_P(LocalStoreTest, AFileThatIsOpenIsNotOpenedOnceMore) {
+  open(0);
+  const Held file = user_->file(user_->root, "f");
+  if (GetParam() &&
+      (store_->caps().may_be_slow || local::kind_of(file.node()) != local::NodeKind::kInline)) {
+    GTEST_SKIP() << "open files are not listed on a file system like that of " << dir_.path();
+  }
+  const Held closed = user_->file(user_->root, "closed");
+  std::unique_ptr<File> open_file = store_->open(file.node(), O_RDONLY).value();
+  const int without = GetParam() ? 0 : EMFILE;
+  SetAttr change;
+  change.mode = 0640;
+  const auto value = std::as_bytes(std::span("value", 5));
+  {
+    const NoDescriptors none;
+    EXPECT_EQ(getattr_error(file), without);
+    EXPECT_EQ(code(store_->setattr(file.node(), change, nullptr)), without);
+    EXPECT_EQ(code(store_->setxattr(file.node(), "user.a", value, 0)), without);
+    std::array<std::byte, 64> bytes;
+    EXPECT_EQ(code(store_->getxattr(file.node(), "user.a", bytes)), without);
+    std::array<char, 1024> names;
+    EXPECT_EQ(code(store_->listxattr(file.node(), names)), without);
+    EXPECT_EQ(code(store_->removexattr(file.node(), "user.a")), without);
+    EXPECT_EQ(getattr_error(closed), EMFILE);
+    open_file.reset();
+    EXPECT_EQ(getattr_error(file), 0);  // By the descriptor that has become free.
+  }
+  EXPECT_EQ(store_->getattr(file.node(), nullptr)->mode & 07777U, GetParam() ? 0640U : 0644U);
+}
+
 TEST_P(LocalStoreTest, WithoutFreeDescriptorsTheCacheMakesRoom) {
   std::vector<Held> dirs;
   for (int i = 0; i < 20; ++i) {
@@ -294,22 +348,10 @@ TEST_P(LocalStoreTest, WithoutFreeDescriptorsTheCacheMakesRoom) {
   }
   const Held file = user_->file(user_->root, "f");
   ASSERT_GT(store_->stats().cached_descriptors, 10U);
-  struct rlimit old {};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
-  std::vector<UniqueFd> fill;
-  struct rlimit low = old;
-  low.rlim_cur = 256;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
-  for (int fd = 0; fd >= 0;) {
-    fd = ::open("/", O_PATH | O_CLOEXEC);
-    if (fd >= 0) fill.emplace_back(fd);
-  }
-  EXPECT_EQ(errno, EMFILE);
+  const NoDescriptors none;
   const Result<Found> found = store_->lookup(user_->root.node(), name_of("f"));
   EXPECT_EQ(code(found), 0);
   EXPECT_EQ(store_->stats().cached_descriptors, 0U);
-  fill.clear();
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
   if (found) store_->release(found->node);
 }
 
