@@ -7,11 +7,6 @@
 
 namespace evenfs {
 
-std::size_t FdCache::Hash::operator()(const Node& key) const noexcept {
-  std::uint64_t mixed = (key.words[0] ^ std::rotl(key.words[1], 29)) * 0x9e3779b97f4a7c15U;
-  return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-}
-
 FdCache::FdCache(std::size_t capacity)
     : capacity_(capacity),
       buckets_(std::bit_ceil(std::max<std::size_t>(2 * capacity, 2))),

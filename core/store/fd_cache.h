@@ -20,7 +20,7 @@
 #include <boost/intrusive/unordered_set.hpp>
 
 #include "core/base/unique_fd.h"
-#include "core/store/store.h"
+#include "core/store/node_key.h"
 
 namespace evenfs {
 
@@ -54,18 +54,9 @@ class FdCache {
     using type = Node;
     const Node& operator()(const Entry& entry) const noexcept { return entry.key; }
   };
-  struct Hash {
-    std::size_t operator()(const Node& key) const noexcept;
-  };
-  struct Equal {
-    bool operator()(const Node& a, const Node& b) const noexcept {
-      return a.words[0] == b.words[0] && a.words[1] == b.words[1];
-    }
-  };
-  using Table =
-      boost::intrusive::unordered_set<Entry, boost::intrusive::key_of_value<KeyOf>,
-                                      boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>,
-                                      boost::intrusive::power_2_buckets<true>>;
+  using Table = boost::intrusive::unordered_set<
+      Entry, boost::intrusive::key_of_value<KeyOf>, boost::intrusive::hash<NodeHash>,
+      boost::intrusive::equal<NodeEqual>, boost::intrusive::power_2_buckets<true>>;
   using Order = boost::intrusive::list<Entry>;
 
   // With mutex_ held. Unlinks the entry; the caller destroys it with the mutex released, because

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/store/open_files.h"
 
-#include <bit>
-#include <cstdint>
-
 #include "core/base/assert.h"
 
 namespace evenfs {
-
-std::size_t OpenFiles::Hash::operator()(const Node& key) const noexcept {
-  const std::uint64_t mixed = (key.words[0] ^ std::rotl(key.words[1], 29)) * 0x9e3779b97f4a7c15U;
-  return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-}
 
 OpenFiles::OpenFiles() = default;
 
@@ -21,7 +13,7 @@ OpenFiles::~OpenFiles() {
 
 // By bits that the buckets of a shard do not go by.
 OpenFiles::Shard& OpenFiles::shard_of(const Node& key) noexcept {
-  return shards_[(Hash()(key) >> 16) % kShards];
+  return shards_[(NodeHash()(key) >> 16) % kShards];
 }
 
 void OpenFiles::add(Entry& entry, const Node& key, int fd) noexcept {

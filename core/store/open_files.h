@@ -20,7 +20,7 @@
 #include <boost/intrusive/unordered_set.hpp>
 
 #include "core/base/cacheline.h"
-#include "core/store/store.h"
+#include "core/store/node_key.h"
 
 namespace evenfs {
 
@@ -80,18 +80,9 @@ class OpenFiles {
     using type = Node;
     const Node& operator()(const Entry& entry) const noexcept { return entry.key_; }
   };
-  struct Hash {
-    std::size_t operator()(const Node& key) const noexcept;
-  };
-  struct Equal {
-    bool operator()(const Node& a, const Node& b) const noexcept {
-      return a.words[0] == b.words[0] && a.words[1] == b.words[1];
-    }
-  };
-  using Table =
-      boost::intrusive::unordered_set<Entry, boost::intrusive::key_of_value<KeyOf>,
-                                      boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>,
-                                      boost::intrusive::power_2_buckets<true>>;
+  using Table = boost::intrusive::unordered_set<
+      Entry, boost::intrusive::key_of_value<KeyOf>, boost::intrusive::hash<NodeHash>,
+      boost::intrusive::equal<NodeEqual>, boost::intrusive::power_2_buckets<true>>;
   struct alignas(kCacheLine) Shard {
     Shard() : table(Table::bucket_traits(buckets.data(), buckets.size())) {}
     std::mutex mutex;
